@@ -1,0 +1,72 @@
+# Everything is run from here; `make` alone lists the targets.
+# Written for GNU Make 3.81, the one that macOS has.
+
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+VENV := .venv
+RUN := $(VENV)/bin/python
+JOBS ?= $(shell getconf _NPROCESSORS_ONLN)
+PORT ?= 8000
+DEMO := $(CURDIR)/var/demo
+export PORT YES
+
+# The first Python that is new enough; PYTHON=... chooses another.
+FIND_PYTHON = for p in "$(PYTHON)" python3 python3.13 python3.12 python3.11 python3.14 python; do \
+    [ -n "$$p" ] && "$$p" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
+    && break; p=; done; \
+  [ -n "$$p" ] || { echo "Python 3.11 or newer is needed; PYTHON=/path/to/python3 names one" >&2; exit 1; }
+
+.PHONY: help demo demo-reset test lint format screenshots bench constraints
+
+help:  ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: $(VENV)/.installed  ## start everything with example data; PORT=8123 moves it
+	@SYNTHREVIEW_DATA="$(DEMO)" exec $(RUN) manage.py demo --data "$(DEMO)"
+
+demo-reset: $(VENV)/.installed  ## clear the demonstration's data; YES=1 does not ask
+	@SYNTHREVIEW_DATA="$(DEMO)" exec $(RUN) manage.py demo_reset --data "$(DEMO)"
+
+test: $(VENV)/.installed-dev  ## run all tests, on PostgreSQL and on SQLite; JOBS=2 at once
+	@$(RUN) -m tests.prepare
+	@echo "--- the tests that use the database, on PostgreSQL"
+	@$(RUN) -m pytest -n $(JOBS) --database postgresql
+	@echo "--- all tests, on SQLite"
+	@$(RUN) -m pytest -n $(JOBS)
+
+lint: $(VENV)/.installed-dev  ## check style, types, layers, templates, migrations, deployment
+	@$(RUN) -m ruff check .
+	@$(RUN) -m ruff format --check .
+	@$(RUN) -m mypy
+	@$(VENV)/bin/lint-imports
+	@find templates -name '*.html' -exec $(VENV)/bin/djade --check {} +
+	@$(LIKE_PRODUCTION) $(RUN) manage.py makemigrations --check --dry-run
+	@$(LIKE_PRODUCTION) $(RUN) manage.py check --deploy --fail-level WARNING
+
+LIKE_PRODUCTION = SYNTHREVIEW_DATA=$(CURDIR)/var/lint SYNTHREVIEW_HTTPS=1 \
+  SYNTHREVIEW_ALLOWED_HOSTS=review.example.org
+
+format: $(VENV)/.installed-dev  ## mend what can be mended by itself
+	@$(RUN) -m ruff check --fix .
+	@$(RUN) -m ruff format .
+	@find templates -name '*.html' -exec $(VENV)/bin/djade {} +
+
+screenshots: $(VENV)/.installed-dev  ## take the pictures of docs/ anew
+	@$(RUN) -m tests.prepare
+	@$(RUN) -m tests.screenshots
+
+bench: $(VENV)/.installed-dev  ## run the benchmarks
+	@for bench in benchmarks/bench_*.py; do echo "--- $$bench"; $(RUN) "$$bench" || exit 1; done
+
+constraints: $(VENV)/.installed-dev  ## pin what is installed now, after an upgrade by hand
+	@{ echo '# Exact versions of everything that was tested, made by `make constraints`.'; \
+	  $(RUN) -m pip freeze --all --exclude-editable | grep -E '^[A-Za-z0-9_.-]+==[^+]+$$'; } \
+	  > constraints.txt
+
+$(VENV)/.installed: pyproject.toml constraints.txt tools/install.py
+	@$(FIND_PYTHON); "$$p" tools/install.py
+	@touch $@
+
+$(VENV)/.installed-dev: pyproject.toml constraints.txt tools/install.py
+	@$(FIND_PYTHON); "$$p" tools/install.py dev
+	@touch $(VENV)/.installed $@
