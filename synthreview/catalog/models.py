@@ -1,0 +1,194 @@
+"""WHAT is wanted: datasets, their members, classes, axes of variety and quality policy."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Self
+
+from django.conf import settings
+from django.core.validators import (
+    MaxValueValidator,
+    MinValueValidator,
+    ProhibitNullCharactersValidator,
+)
+from django.db import models
+from django.db.models import Q
+from django.urls import reverse
+
+from synthreview.catalog.permissions import Role
+
+if TYPE_CHECKING:
+    from synthreview.accounts.models import User
+
+no_null = ProhibitNullCharactersValidator()
+
+
+class DatasetQuerySet(models.QuerySet["Dataset"]):
+    def visible_to(self, user: User) -> Self:
+        """Return the datasets this person may know of: the door to every other object."""
+        if user.is_superuser:
+            return self
+        return self.filter(memberships__user=user)
+
+
+class Dataset(models.Model):
+    """One set of classes that is being filled with reviewed images."""
+
+    name = models.CharField(max_length=120, unique=True, validators=[no_null])
+    slug = models.SlugField(max_length=60, unique=True)
+    description = models.TextField(blank=True, max_length=4000, validators=[no_null])
+    created_at = models.DateTimeField(auto_now_add=True)
+    created_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
+    )
+
+    objects = DatasetQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["name"]
+
+    def __str__(self) -> str:
+        return self.name
+
+    def get_absolute_url(self) -> str:
+        return reverse("dataset", args=[self.slug])
+
+
+class Membership(models.Model):
+    """One person's role in one dataset."""
+
+    dataset = models.ForeignKey(Dataset, on_delete=models.CASCADE, related_name="memberships")
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="memberships"
+    )
+    role = models.CharField(max_length=10, choices=Role)
+
+    class Meta:
+        ordering = ["user__username"]
+        constraints = [
+            models.UniqueConstraint(fields=["dataset", "user"], name="catalog_membership_one_role"),
+            models.CheckConstraint(
+                name="catalog_membership_role_known", condition=Q(role__in=Role.values)
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.user} ({self.role})"
+
+
+class LabelClass(models.Model):
+    """One label of the dataset, with what reviewers must know to recognise it.
+
+    `guideline_version` counts up whenever definition or guideline change, and each
+    decision remembers which one its reviewer had before them.
+    """
+
+    dataset = models.ForeignKey(Dataset, on_delete=models.CASCADE, related_name="classes")
+    name = models.CharField(max_length=120, validators=[no_null])
+    slug = models.SlugField(max_length=60)
+    synonyms = models.JSONField(default=list, blank=True)
+    definition = models.TextField(blank=True, max_length=2000, validators=[no_null])
+    guideline = models.TextField(blank=True, max_length=4000, validators=[no_null])
+    guideline_version = models.PositiveIntegerField(default=1)
+    target_count = models.PositiveIntegerField(default=100)
+    is_none_of_these = models.BooleanField(default=False)
+    position = models.PositiveIntegerField(default=0)
+
+    class Meta:
+        ordering = ["position", "name"]
+        verbose_name = "class"
+        verbose_name_plural = "classes"
+        constraints = [
+            models.UniqueConstraint(fields=["dataset", "name"], name="catalog_labelclass_name"),
+            models.UniqueConstraint(fields=["dataset", "slug"], name="catalog_labelclass_slug"),
+            models.UniqueConstraint(
+                fields=["dataset"],
+                condition=Q(is_none_of_these=True),
+                name="catalog_labelclass_one_none_of_these",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Axis(models.Model):
+    """One way in which images shall vary: environment, style, action, colour and so on."""
+
+    dataset = models.ForeignKey(Dataset, on_delete=models.CASCADE, related_name="axes")
+    name = models.SlugField(max_length=40)
+    position = models.PositiveIntegerField(default=0)
+
+    class Meta:
+        ordering = ["position", "name"]
+        verbose_name_plural = "axes"
+        constraints = [
+            models.UniqueConstraint(fields=["dataset", "name"], name="catalog_axis_name")
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class AxisValue(models.Model):
+    """One value of an axis and the words that state it in a caption ("on the beach").
+
+    A value with classes belongs to those alone (a boat floats, a dog runs).
+    """
+
+    axis = models.ForeignKey(Axis, on_delete=models.CASCADE, related_name="values")
+    name = models.CharField(max_length=80, validators=[no_null])
+    phrase = models.CharField(max_length=120, blank=True, validators=[no_null])
+    classes = models.ManyToManyField(LabelClass, blank=True, related_name="+")
+    position = models.PositiveIntegerField(default=0)
+
+    class Meta:
+        ordering = ["position", "name"]
+        constraints = [
+            models.UniqueConstraint(fields=["axis", "name"], name="catalog_axisvalue_name")
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class QualityPolicy(models.Model):
+    """What a dataset promises and how it is judged; one row per dataset."""
+
+    dataset = models.OneToOneField(Dataset, on_delete=models.CASCADE, related_name="policy")
+    target_error = models.FloatField(
+        default=0.02, validators=[MinValueValidator(0.0001), MaxValueValidator(0.5)]
+    )
+    confidence = models.FloatField(
+        default=0.95, validators=[MinValueValidator(0.5), MaxValueValidator(0.9999)]
+    )
+    reviews_per_image = models.PositiveSmallIntegerField(
+        default=1, validators=[MinValueValidator(1), MaxValueValidator(5)]
+    )
+    blind_scores = models.BooleanField(
+        default=True, help_text="Hide the scores from reviewers until they have decided."
+    )
+    lease_minutes = models.PositiveSmallIntegerField(
+        default=10,
+        validators=[MinValueValidator(1), MaxValueValidator(120)],
+        help_text="How long an image stays with a reviewer who does not answer.",
+    )
+
+    class Meta:
+        verbose_name_plural = "quality policies"
+        constraints = [
+            models.CheckConstraint(
+                name="catalog_policy_error_in_range",
+                condition=Q(target_error__gt=0, target_error__lte=0.5),
+            ),
+            models.CheckConstraint(
+                name="catalog_policy_confidence_in_range",
+                condition=Q(confidence__gte=0.5, confidence__lt=1),
+            ),
+            models.CheckConstraint(
+                name="catalog_policy_reviews_in_range",
+                condition=Q(reviews_per_image__gte=1, reviews_per_image__lte=5),
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"policy of {self.dataset}"

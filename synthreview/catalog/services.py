@@ -1,0 +1,101 @@
+"""Verbs of the catalog: make a dataset, add and change its classes, members and axes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from django.db import transaction
+from django.db.models import Max
+from django.utils.text import slugify
+
+from synthreview.accounts.models import User
+from synthreview.catalog.models import (
+    Axis,
+    AxisValue,
+    Dataset,
+    LabelClass,
+    Membership,
+    QualityPolicy,
+)
+from synthreview.catalog.permissions import Role
+
+
+def unique_slug(name: str, taken: Iterable[str]) -> str:
+    """Return a slug of `name` that is safe as a folder and not among `taken`.
+
+    Names without any Latin letter become "class", and a number keeps them apart.
+    """
+    base = slugify(name)[:50] or "class"
+    if base in {"con", "prn", "aux", "nul"} or (base[:3] in {"com", "lpt"} and base[3:].isdigit()):
+        base = f"class-{base}"
+    taken = set(taken)
+    slug, number = base, 2
+    while slug in taken:
+        slug, number = f"{base}-{number}", number + 1
+    return slug
+
+
+@transaction.atomic
+def create_dataset(*, name: str, description: str = "", created_by: User | None = None) -> Dataset:
+    """Make a dataset with its policy; who makes it becomes its admin."""
+    slug = unique_slug(name, Dataset.objects.values_list("slug", flat=True))
+    dataset = Dataset.objects.create(
+        name=name, slug=slug, description=description, created_by=created_by
+    )
+    QualityPolicy.objects.create(dataset=dataset)
+    if created_by:
+        set_role(dataset=dataset, user=created_by, role=Role.ADMIN)
+    return dataset
+
+
+@transaction.atomic
+def add_class(*, dataset: Dataset, name: str, **fields: Any) -> LabelClass:
+    """Add a class at the end of the list."""
+    last = dataset.classes.aggregate(last=Max("position"))["last"]
+    slug = unique_slug(name, dataset.classes.values_list("slug", flat=True))
+    fields.setdefault("position", 0 if last is None else last + 1)
+    return dataset.classes.create(name=name, slug=slug, **fields)
+
+
+@transaction.atomic
+def update_class(label_class: LabelClass, changes: Mapping[str, Any]) -> LabelClass:
+    """Change a class; new words for reviewers make a new guideline version."""
+    if any(
+        field in changes and changes[field] != getattr(label_class, field)
+        for field in ("name", "definition", "guideline")
+    ):
+        label_class.guideline_version += 1
+    for field, value in changes.items():
+        setattr(label_class, field, value)
+    label_class.save()
+    return label_class
+
+
+def set_role(*, dataset: Dataset, user: User, role: str) -> Membership:
+    """Give a person a role in the dataset, in place of any earlier one."""
+    membership, _ = Membership.objects.update_or_create(
+        dataset=dataset, user=user, defaults={"role": role}
+    )
+    return membership
+
+
+@transaction.atomic
+def set_axis_values(
+    *, dataset: Dataset, axis_name: str, values: Iterable[Mapping[str, Any]]
+) -> Axis:
+    """Make the axis hold exactly `values` ({name, phrase, classes}), in this order."""
+    values = list(values)
+    axis, _ = Axis.objects.get_or_create(
+        dataset=dataset, name=axis_name, defaults={"position": dataset.axes.count()}
+    )
+    classes = {label_class.name: label_class for label_class in dataset.classes.all()}
+    for position, value in enumerate(values):
+        row, _ = AxisValue.objects.update_or_create(
+            axis=axis,
+            name=value["name"],
+            defaults={"phrase": value.get("phrase", ""), "position": position},
+        )
+        row.classes.set(classes[name] for name in value.get("classes", ()))
+    axis.values.exclude(name__in=[value["name"] for value in values]).delete()
+    return axis

@@ -1,0 +1,35 @@
+"""Every automatic step, in one place: what runs, and how often. `manage.py sweep` runs them.
+
+Each step may run twice at once on two hosts: the rows decide who does what.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from synthreview.review.services import admit, free_expired, reorder
+from synthreview.scoring.services import plan_scoring
+from synthreview.work.services import sweep
+
+
+@dataclass(frozen=True)
+class Step:
+    """One automatic step."""
+
+    name: str
+    every_s: float
+    run: Callable[[], Any]
+
+
+STEPS = (
+    Step("plan scoring of new images", 1, partial(plan_scoring, recent_only=True)),
+    Step("put scored images into the queue", 1, partial(admit, recent_only=True)),
+    Step("take back and enqueue durable work", 5, sweep),
+    Step("free review leases that ran out", 10, free_expired),
+    Step("plan scoring of any image left out", 60, plan_scoring),
+    Step("put any image left out into the queue", 60, admit),
+    Step("reorder the queue by the current model", 60, reorder),
+)

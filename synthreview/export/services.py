@@ -1,0 +1,198 @@
+"""Verbs of export: freeze what is approved, and hand the written folder out."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models import Max, Min
+from zipstream import ZIP_STORED, ZipStream
+
+from synthreview.accounts.models import User
+from synthreview.catalog.models import Dataset
+from synthreview.export.models import Export, ExportItem
+from synthreview.export.splits import split_of
+from synthreview.export.writers.base import ExportEntry, ExportFacts
+from synthreview.generation.services import generator
+from synthreview.generation.storage import blobs
+from synthreview.lib.adapters import UnknownAdapterError
+from synthreview.review.models import Decision, ImageReview, Verdict
+from synthreview.scoring.models import Score
+from synthreview.work.services import enqueue_on_commit
+
+PAGE = 1_000
+# A zip cannot hold a date before 1980; one fixed date makes the same snapshot the same bytes.
+ZIP_EPOCH = 315_532_800
+
+
+class NothingApprovedError(ValueError):
+    """There is nothing to export yet."""
+
+
+@transaction.atomic
+def freeze_export(
+    *, dataset: Dataset, shares: Mapping[str, float], created_by: User | None = None
+) -> Export:
+    """Freeze the images that are approved at this moment and order their writing.
+
+    Raises NothingApprovedError.
+    """
+    Dataset.objects.select_for_update().get(pk=dataset.pk)
+    approved = ImageReview.objects.approved().filter(dataset=dataset)
+    rows = list(
+        approved.order_by("image").values_list(
+            "image", "image__family", "image__label_class__name", "image__label_class__slug"
+        )
+    )
+    if not rows:
+        raise NothingApprovedError("No image is approved yet: review some first.")
+    decisions = dict(
+        Decision.objects.filter(dataset=dataset, verdict=Verdict.APPROVE, slot_of__isnull=False)
+        .values_list("image")
+        .annotate(Min("pk"))
+    )
+    last = Export.objects.filter(dataset=dataset).aggregate(last=Max("number"))["last"] or 0
+    export = Export.objects.create(
+        dataset=dataset,
+        number=last + 1,
+        shares=dict(shares),
+        item_count=len(rows),
+        created_by=created_by,
+    )
+    ExportItem.objects.bulk_create(
+        (
+            ExportItem(
+                export=export,
+                image_id=image,
+                decision_id=decisions[image],
+                position=position,
+                split=split_of(family, shares),
+                class_name=class_name,
+                class_folder=class_slug,
+            )
+            for position, (image, family, class_name, class_slug) in enumerate(rows)
+        ),
+        batch_size=500,
+    )
+    enqueue_on_commit([export])
+    return export
+
+
+def folder_of(export: Export) -> Path:
+    """Return where the finished folder lies."""
+    return Path(settings.EXPORTS_DIR) / export.folder_name
+
+
+def entries_of(export: Export) -> Iterator[ExportEntry]:
+    """Yield the export's images in their frozen order, a page of rows at a time."""
+    last = -1
+    while True:
+        page = list(
+            export.items.filter(position__gt=last)
+            .select_related("image__prompt", "decision")
+            .order_by("position")[:PAGE]
+        )
+        if not page:
+            return
+        scores = _scores_of(page)
+        for item in page:
+            yield _entry(item, scores.get(item.image_id))
+        last = page[-1].position
+
+
+def _scores_of(items: list[ExportItem]) -> dict[int, Score]:
+    """Return each image's latest score that applies."""
+    scores = Score.objects.filter(image__in=[item.image_id for item in items], applies=True)
+    return {score.image_id: score for score in scores.select_related("version").order_by("pk")}
+
+
+def _entry(item: ExportItem, score: Score | None) -> ExportEntry:
+    image, decision = item.image, item.decision
+    history = {
+        "caption": image.caption,
+        "technique": image.technique,
+        "slots": image.prompt.slots if image.prompt else {},
+        "prompt_author": image.prompt.author if image.prompt else "",
+        "generator": image.generator,
+        "model": image.model,
+        "model_version": image.model_version,
+        "seed": image.seed,
+        "family": str(image.family),
+        "width": image.width,
+        "height": image.height,
+        "source_name": image.source_name,
+        "score": None if score is None or score.value is None else round(score.value, 5),
+        "scorer": "" if score is None else str(score.version),
+        "scorer_weights_sha256": "" if score is None else score.version.weights_sha256,
+        "guideline_version": decision.guideline_version,
+        "decided_at": decision.created_at.isoformat(timespec="seconds"),
+        "reviewer": f"reviewer-{decision.reviewer_id}",
+    }
+    return ExportEntry(
+        source=blobs().path(image.sha256),
+        sha256=image.sha256,
+        byte_count=image.byte_count,
+        media_type=image.media_type,
+        split=item.split,
+        class_name=item.class_name,
+        class_folder=item.class_folder,
+        stem=f"{image.pk:08d}",
+        history=history,
+    )
+
+
+def facts_of(export: Export) -> ExportFacts:
+    """Return what the card of the export says."""
+    counts: dict[str, Counter[str]] = defaultdict(Counter)
+    rows = export.items.order_by().values_list("class_name", "split")
+    for class_name, split in rows.iterator(chunk_size=PAGE):
+        counts[class_name][split] += 1
+    dataset = export.dataset
+    definitions = dict(dataset.classes.values_list("name", "definition"))
+    generators = sorted(
+        set(export.items.order_by().values_list("image__generator", flat=True).distinct())
+    )
+    reviewers = export.items.order_by().values("decision__reviewer").distinct().count()
+    return ExportFacts(
+        title=dataset.name,
+        number=export.number,
+        description=dataset.description,
+        created=export.created_at.date().isoformat(),
+        classes={name: definitions.get(name, "") for name in sorted(counts)},
+        counts={name: dict(counts[name]) for name in sorted(counts)},
+        notices=tuple(notice for alias in generators if (notice := _notice(alias))),
+        review={
+            "reviews per image": dataset.policy.reviews_per_image,
+            "reviewers": reviewers,
+            "label error": "not certified: each label is as judged by "
+            + ("one reviewer" if dataset.policy.reviews_per_image == 1 else "its reviewers"),
+            "generators": ", ".join(generators),
+            "splits": ", ".join(f"{name} {share:.0%}" for name, share in export.shares.items()),
+        },
+    )
+
+
+def _notice(alias: str) -> str:
+    try:
+        return generator(alias).notice
+    except UnknownAdapterError:  # imported images, or a generator since removed
+        return ""
+
+
+def zip_of(export: Export) -> ZipStream:
+    """Return the finished folder as a zip that is written while it is sent.
+
+    Stored, not deflated: images do not shrink, and the size is known beforehand.
+    """
+    folder = folder_of(export)
+    stream = ZipStream(compress_type=ZIP_STORED, sized=True)
+    for root, folders, files in os.walk(folder):
+        folders.sort()
+        for name in sorted(files):
+            path = Path(root) / name
+            stream.add_path(path, f"{export.folder_name}/{path.relative_to(folder).as_posix()}")
+    return stream

@@ -1,0 +1,13 @@
+"""Prompts in Django's admin."""
+
+from django.contrib import admin
+
+from synthreview.prompting.models import Prompt
+
+
+@admin.register(Prompt)
+class PromptAdmin(admin.ModelAdmin):
+    list_display = ["text", "dataset", "label_class", "technique", "state", "author"]
+    list_filter = ["dataset", "technique", "state", "author"]
+    search_fields = ["text"]
+    list_select_related = ["dataset", "label_class"]

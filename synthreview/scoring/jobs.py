@@ -1,0 +1,138 @@
+"""The worker side of scoring: walk over what has no score, batch by batch."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+from django.db import transaction
+from django.db.models import F
+
+from synthreview.catalog.models import LabelClass
+from synthreview.generation.models import GeneratedImage
+from synthreview.generation.storage import blobs
+from synthreview.lib.images import BadImageError, DecodedImage, decode
+from synthreview.scoring.models import Embedding, Score, ScorerVersion, ScoringPass, unscored
+from synthreview.scoring.scorers.base import ScoreRequest, ScoreResult
+from synthreview.scoring.services import register, scorer
+from synthreview.work.models import WorkState
+
+LEASE_S = 300
+BATCH = 32
+DECODERS = 2
+
+
+def score(pass_pk: int) -> None:
+    """Score every image of the pass's dataset that has no score by the loaded model yet."""
+    token = ScoringPass.objects.claim(pass_pk, lease_s=LEASE_S)
+    if token is None:
+        return
+    work = ScoringPass.objects.select_related("version").get(pk=pass_pk)
+    if register(work.version.alias) != work.version:
+        # Another model was configured since: the planner makes a pass for it.
+        ScoringPass.objects.settle(
+            pass_pk, token, WorkState.CANCELLED, error="Another model is in use now."
+        )
+        return
+    if _walk(work, token):
+        ScoringPass.objects.settle(pass_pk, token, WorkState.DONE)
+
+
+def _walk(work: ScoringPass, token: uuid.UUID) -> bool:
+    """Score in order of primary key; False where the lease was lost."""
+    class_names = list(
+        LabelClass.objects.filter(dataset=work.dataset_id)
+        .order_by("position", "pk")
+        .values_list("pk", "name")
+    )
+    last_pk = 0
+    while True:
+        images = list(
+            unscored(work.version)
+            .filter(dataset=work.dataset_id, pk__gt=last_pk)
+            .select_related("label_class", "prompt__label_class")
+            .order_by("pk")[:BATCH]
+        )
+        if not images:
+            return True
+        score_images(images, work.version, class_names)
+        last_pk = images[-1].pk
+        if not ScoringPass.objects.renew(work.pk, token, lease_s=LEASE_S):
+            return False
+        ScoringPass.objects.held(work.pk, token).update(
+            scored_count=F("scored_count") + len(images)
+        )
+
+
+def score_images(
+    images: Sequence[GeneratedImage],
+    version: ScorerVersion,
+    class_names: Sequence[tuple[int, str]],
+) -> None:
+    """Score a batch and commit it; images that the scorer does not know get a row saying so."""
+    known = [image for image in images if version.applies(image)]
+    rows = [
+        Score(image=image, version=version, applies=False, note=f"{version.name} does not apply")
+        for image in images
+        if not version.applies(image)
+    ]
+    with ThreadPoolExecutor(DECODERS) as pool:  # Pillow decodes outside Python's lock
+        decoded = list(pool.map(_pixels, known))
+    class_index = {pk: index for index, (pk, _) in enumerate(class_names)}
+    readable = [(i, d) for i, d in zip(known, decoded, strict=True) if isinstance(d, DecodedImage)]
+    rows += [
+        Score(image=image, version=version, applies=False, note=result[:300])
+        for image, result in zip(known, decoded, strict=True)
+        if isinstance(result, str)
+    ]
+    results = (
+        scorer(version.alias).score(
+            [
+                ScoreRequest(
+                    image=pixels.pixels,
+                    caption=image.caption or image.parts["object"],
+                    parts=image.parts,
+                    class_texts=[name for _, name in class_names],
+                    class_index=class_index.get(image.label_class_id),
+                )
+                for image, pixels in readable
+            ]
+        )
+        if readable
+        else []
+    )
+    embeddings = []
+    for (image, _), result in zip(readable, results, strict=True):
+        rows.append(_row(image, version, class_index.get(image.label_class_id), result))
+        vector = result.embedding.astype("<f2").tobytes()
+        embeddings.append(Embedding(image=image, version=version, vector=vector))
+    with transaction.atomic():  # short, so that reviewers never wait for it
+        Score.objects.bulk_create(rows, ignore_conflicts=True)
+        Embedding.objects.bulk_create(embeddings, ignore_conflicts=True)
+
+
+def _pixels(image: GeneratedImage) -> DecodedImage | str:
+    try:
+        return decode(blobs().read(image.sha256))
+    except BadImageError as error:
+        return f"The file cannot be read: {error}"
+    except FileNotFoundError:
+        return "The file is missing from the store."
+
+
+def _row(
+    image: GeneratedImage, version: ScorerVersion, own_class: int | None, result: ScoreResult
+) -> Score:
+    return Score(
+        image=image,
+        version=version,
+        value=result.value,
+        similarity=result.similarity,
+        match=result.match,
+        parts={slot: round(float(value), 5) for slot, value in result.parts.items()},
+        class_probability=(
+            None if own_class is None else float(result.class_probabilities[own_class])
+        ),
+        class_margin=result.class_margin,
+    )

@@ -1,0 +1,136 @@
+"""RANK it: what each scorer says of each image."""
+
+from __future__ import annotations
+
+from django.db import models
+from django.db.models import Exists, OuterRef, Q
+
+from synthreview.catalog.models import Dataset
+from synthreview.generation.models import GeneratedImage
+from synthreview.work.models import OPEN_STATES, DurableWork
+
+MAIN_SCORER = "clip"  # the alias whose score orders the queue
+
+
+class ScorerVersionQuerySet(models.QuerySet["ScorerVersion"]):
+    def current(self, alias: str = MAIN_SCORER) -> ScorerVersion | None:
+        """Return the version that a worker registered last, or None before the first."""
+        return self.filter(alias=alias).order_by("-registered_at", "-pk").first()
+
+
+class ScorerVersion(models.Model):
+    """One model that gives scores, told apart by its weights and its preprocessing.
+
+    A worker registers it when it loads the model; the web process only reads it.
+    """
+
+    alias = models.CharField(max_length=60)
+    name = models.CharField(max_length=120)
+    model = models.CharField(max_length=200)
+    tag = models.CharField(max_length=200, blank=True)
+    weights_sha256 = models.CharField(max_length=64)
+    preprocessing = models.CharField(max_length=200)
+    applies_to = models.JSONField(default=list, blank=True)
+    registered_at = models.DateTimeField()
+
+    objects = ScorerVersionQuerySet.as_manager()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["alias", "model", "tag", "weights_sha256", "preprocessing"],
+                name="scoring_version_once",
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.model} {self.tag})".replace(" )", ")")
+
+    def applies(self, image: GeneratedImage) -> bool:
+        """Say whether this scorer knows such images at all."""
+        return not self.applies_to or image.generator in self.applies_to
+
+
+class Score(models.Model):
+    """One scorer's word on one image.
+
+    Where `applies` is false nothing was measured, `note` says why, and no order or
+    acceptance may rest on it. `value` orders the queue, low = doubtful.
+    """
+
+    image = models.ForeignKey(GeneratedImage, on_delete=models.CASCADE, related_name="scores")
+    version = models.ForeignKey(ScorerVersion, on_delete=models.PROTECT, related_name="+")
+    applies = models.BooleanField(default=True)
+    note = models.CharField(max_length=300, blank=True)
+    value = models.FloatField(null=True)
+    similarity = models.FloatField(null=True)
+    match = models.FloatField(null=True)
+    parts = models.JSONField(default=dict)
+    class_probability = models.FloatField(null=True)
+    class_margin = models.FloatField(null=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["image", "version"], name="scoring_score_once"),
+            models.CheckConstraint(
+                name="scoring_score_value_iff_applies",
+                condition=Q(applies=True, value__isnull=False)
+                | Q(applies=False, value__isnull=True),
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"score of {self.image_id}"
+
+    @property
+    def weakest_part(self) -> str:
+        """The slot that fits worst: what a reviewer should look at first."""
+        return min(self.parts, key=self.parts.__getitem__) if self.parts else ""
+
+
+class Embedding(models.Model):
+    """An image's place in a scorer's space: float16, little-endian, length 1."""
+
+    image = models.ForeignKey(GeneratedImage, on_delete=models.CASCADE, related_name="+")
+    version = models.ForeignKey(ScorerVersion, on_delete=models.CASCADE, related_name="+")
+    vector = models.BinaryField()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["image", "version"], name="scoring_embedding_once")
+        ]
+
+    def __str__(self) -> str:
+        return f"embedding of {self.image_id}"
+
+
+class ScoringPass(DurableWork):
+    """One walk over a dataset's images that the current model has not scored yet."""
+
+    QUEUE = "scoring"
+    JOB = "synthreview.scoring.jobs.score"
+
+    dataset = models.ForeignKey(Dataset, on_delete=models.CASCADE, related_name="+")
+    version = models.ForeignKey(ScorerVersion, on_delete=models.CASCADE, related_name="+")
+    scored_count = models.PositiveIntegerField(default=0)
+
+    class Meta(DurableWork.Meta):
+        constraints = [
+            *DurableWork.Meta.constraints,
+            # Two planners at once plan once.
+            models.UniqueConstraint(
+                fields=["dataset", "version"],
+                condition=Q(state__in=OPEN_STATES),
+                name="scoring_pass_one_open",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"scoring of {self.dataset}"
+
+
+def unscored(version: ScorerVersion) -> models.QuerySet[GeneratedImage]:
+    """Return the images that generation left and this version has not scored."""
+    scores = Score.objects.filter(image=OuterRef("pk"), version=version)
+    return GeneratedImage.objects.filter(~Exists(scores))

@@ -1,0 +1,115 @@
+"""Verbs of scoring: register the model, plan passes, rank."""
+
+from __future__ import annotations
+
+import functools
+
+from django.conf import settings
+from django.db import IntegrityError, transaction
+from django.db.models import Max
+from django.utils import timezone
+
+from synthreview.catalog.models import Dataset
+from synthreview.generation.models import GeneratedImage
+from synthreview.lib.adapters import load_adapter
+from synthreview.scoring.models import MAIN_SCORER, Score, ScorerVersion, ScoringPass, unscored
+from synthreview.scoring.scorers.base import Scorer
+from synthreview.work.services import enqueue_on_commit
+
+RECENT = 5_000
+
+
+@functools.cache
+def scorer(alias: str = MAIN_SCORER) -> Scorer:
+    """Return the scorer of that name; its model is loaded on first use. Workers only."""
+    loaded: Scorer = load_adapter(settings.SCORERS, alias, "scorer")
+    return loaded
+
+
+@functools.cache
+def register(alias: str = MAIN_SCORER) -> ScorerVersion:
+    """Load the scorer and put its version on record as the current one. Raises ScorerError."""
+    card = scorer(alias).card()
+    version, _ = ScorerVersion.objects.update_or_create(
+        alias=alias,
+        model=card.model,
+        tag=card.tag,
+        weights_sha256=card.weights_sha256,
+        preprocessing=card.preprocessing,
+        defaults={
+            "name": card.name,
+            "applies_to": sorted(card.applies_to),
+            "registered_at": timezone.now(),
+        },
+    )
+    return version
+
+
+def load_scorers() -> None:
+    """Load and register every scorer when its worker starts."""
+    for alias in settings.SCORERS:
+        register(alias)
+
+
+def plan_scoring(*, recent_only: bool = False) -> list[ScoringPass]:
+    """Plan a pass for every dataset with unscored images and none planned; safe to repeat.
+
+    `recent_only` looks at the newest images alone: cheap enough for every second.
+    """
+    version = ScorerVersion.objects.current()
+    if version is None:
+        return []
+    images = unscored(version)
+    if recent_only:
+        newest = GeneratedImage.objects.aggregate(newest=Max("pk"))["newest"] or 0
+        images = images.filter(pk__gt=newest - RECENT)
+    waiting = set(images.order_by().values_list("dataset_id", flat=True).distinct())
+    planned = set(
+        ScoringPass.objects.open().filter(version=version).values_list("dataset_id", flat=True)
+    )
+    return [new for dataset_id in sorted(waiting - planned) if (new := _plan(dataset_id, version))]
+
+
+def _plan(dataset_id: int, version: ScorerVersion) -> ScoringPass | None:
+    try:
+        with transaction.atomic():
+            new = ScoringPass.objects.create(dataset_id=dataset_id, version=version)
+            enqueue_on_commit([new])
+    except IntegrityError:  # another planner was faster
+        return None
+    return new
+
+
+def main_score(image: GeneratedImage) -> Score | None:
+    """Return the score that counts for the image: the current model's."""
+    version = ScorerVersion.objects.current()
+    return Score.objects.filter(image=image, version=version).select_related("version").first()
+
+
+def rank_within_class(score: Score) -> tuple[int, int] | None:
+    """Return (rank, of how many) within the image's class, 1 = lowest; None without a value."""
+    if score.value is None:
+        return None
+    peers = Score.objects.filter(
+        version=score.version, image__label_class=score.image.label_class_id, applies=True
+    )
+    return peers.filter(value__lt=score.value).count() + 1, peers.count()
+
+
+def scoring_notice(dataset: Dataset) -> str:
+    """Say, in one sentence, what a person must know of this dataset's scores; often nothing."""
+    version = ScorerVersion.objects.current()
+    if version is None:
+        return "No scoring worker has started yet, so images wait for their scores."
+    if not version.applies_to:
+        return ""
+    foreign = GeneratedImage.objects.filter(dataset=dataset).exclude(
+        generator__in=version.applies_to
+    )
+    if not foreign.exists():
+        return ""
+    return (
+        f"{version.name} knows only the drawn demonstration world. It does not apply to this "
+        "dataset's other images: they come in random order. Set SYNTHREVIEW_CLIP to a real CLIP, "
+        "for example ViT-B-32/datacomp_xl_s13b_b90k, to have them scored."
+    )

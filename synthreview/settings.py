@@ -1,0 +1,217 @@
+"""Settings, driven by the environment. Every variable is documented in docs/configuration.md.
+
+One machine with SQLite and a local Redis-protocol server is the default; a team sets
+DATABASE_URL and REDIS_URL and runs the same code.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import django_stubs_ext
+import environ
+from csp.constants import NONE, SELF
+
+from synthreview.lib.secrets import load_or_create_secret
+
+django_stubs_ext.monkeypatch()
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+env = environ.Env()
+
+# --- Where things lie -------------------------------------------------------
+DATA_DIR = Path(env.str("SYNTHREVIEW_DATA", default=str(BASE_DIR / "var"))).expanduser().resolve()
+DATA_DIR.mkdir(parents=True, exist_ok=True)
+BLOBS_DIR = DATA_DIR / "blobs"
+SPOOL_DIR = DATA_DIR / "spool"
+EXPORTS_DIR = DATA_DIR / "exports"
+
+# --- Secrets and hosts ------------------------------------------------------
+DEBUG = env.bool("SYNTHREVIEW_DEBUG", default=False)
+# No default secret exists: it is made at install and kept in the data folder.
+SECRET_KEY = env.str("SYNTHREVIEW_SECRET_KEY", default="") or load_or_create_secret(
+    Path(env.str("SYNTHREVIEW_SECRET_KEY_FILE", default=str(DATA_DIR / "secret_key")))
+)
+ALLOWED_HOSTS = env.list("SYNTHREVIEW_ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[::1]"])
+CSRF_TRUSTED_ORIGINS = env.list("SYNTHREVIEW_TRUSTED_ORIGINS", default=[])
+# Set behind a TLS proxy; plain http on localhost stays possible without it.
+HTTPS = env.bool("SYNTHREVIEW_HTTPS", default=False)
+SECURE_SSL_REDIRECT = HTTPS
+SECURE_HSTS_SECONDS = 31_536_000 if HTTPS else 0
+SECURE_HSTS_INCLUDE_SUBDOMAINS = HTTPS
+SECURE_HSTS_PRELOAD = HTTPS
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if HTTPS else None
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS
+SESSION_COOKIE_HTTPONLY = True
+SECURE_CONTENT_TYPE_NOSNIFF = True
+SECURE_REFERRER_POLICY = "same-origin"
+X_FRAME_OPTIONS = "DENY"
+CONTENT_SECURITY_POLICY = {
+    "DIRECTIVES": {
+        "default-src": [NONE],
+        "script-src": [SELF],
+        "style-src": [SELF],
+        "img-src": [SELF, "data:"],
+        "font-src": [SELF],
+        "connect-src": [SELF],
+        "form-action": [SELF],
+        "manifest-src": [SELF],
+        "base-uri": [NONE],
+        "frame-ancestors": [NONE],
+    }
+}
+
+# --- Application ------------------------------------------------------------
+INSTALLED_APPS = [
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.humanize",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "whitenoise.runserver_nostatic",
+    "django.contrib.staticfiles",
+    "csp",
+    "django_htmx",
+    "django_rq",
+    "synthreview.work",
+    "synthreview.accounts",
+    "synthreview.catalog",
+    "synthreview.prompting",
+    "synthreview.generation",
+    "synthreview.scoring",
+    "synthreview.review",
+    "synthreview.export",
+    "synthreview.overview",
+]
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "csp.middleware.CSPMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "django_htmx.middleware.HtmxMiddleware",
+]
+ROOT_URLCONF = "synthreview.urls"
+WSGI_APPLICATION = "synthreview.wsgi.application"
+TEMPLATES: list[dict[str, Any]] = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ],
+        },
+    }
+]
+AUTH_USER_MODEL = "accounts.User"
+LOGIN_URL = "sign-in"
+LOGIN_REDIRECT_URL = LOGOUT_REDIRECT_URL = "home"
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}"}
+    for name in (
+        "UserAttributeSimilarityValidator",
+        "MinimumLengthValidator",
+        "CommonPasswordValidator",
+        "NumericPasswordValidator",
+    )
+]
+LANGUAGE_CODE = "en-gb"
+TIME_ZONE = "UTC"
+USE_TZ = True
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+STATIC_URL = "static/"
+STATICFILES_DIRS = [BASE_DIR / "static"]
+STATIC_ROOT = DATA_DIR / "static"
+WHITENOISE_USE_FINDERS = True  # no collectstatic step on one machine
+DATA_UPLOAD_MAX_MEMORY_SIZE = 2_500_000
+# Sessions are read on every review: cached in the process, written to the database.
+SESSION_ENGINE = "django.contrib.sessions.backends.db"
+SESSION_COOKIE_AGE = 14 * 24 * 3600
+
+# --- Database ---------------------------------------------------------------
+DATABASES = {"default": env.db_url("DATABASE_URL", default=f"sqlite:///{DATA_DIR / 'db.sqlite3'}")}
+# Django's default of 0 costs 2.2-2.6 x the latency of a review (shared measurements).
+DATABASES["default"]["CONN_MAX_AGE"] = 600
+DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
+if DATABASES["default"]["ENGINE"].endswith("sqlite3"):
+    # Defaults gave "database is locked" in a quarter of concurrent transactions; these gave none.
+    DATABASES["default"]["OPTIONS"] = {
+        "transaction_mode": "IMMEDIATE",
+        "timeout": 20,
+        "init_command": (
+            "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA cache_size=-32000;"
+        ),
+    }
+
+# --- Redis and RQ -----------------------------------------------------------
+REDIS_URL = env.str("REDIS_URL", default="redis://127.0.0.1:6379/0")
+QUEUE_NAMES = ("generation", "scoring", "export")
+RQ_QUEUES = {
+    name: {
+        "URL": REDIS_URL,
+        "SERIALIZER": "rq.serializers.JSONSerializer",  # never pickle
+        "DEFAULT_TIMEOUT": 6 * 3600,  # the row's lease is the real limit
+        "DEFAULT_RESULT_TTL": 0,
+        "REDIS_CLIENT_KWARGS": {"socket_connect_timeout": 2, "health_check_interval": 30},
+    }
+    for name in QUEUE_NAMES
+}
+RQ = {"COMMIT_MODE": "auto", "DEFAULT_RESULT_TTL": 0}
+
+# --- Adapters: alias -> dotted path and options ------------------------------
+GENERATORS: dict[str, dict[str, Any]] = {
+    "sketch": {
+        "BACKEND": "synthreview.generation.generators.sketch.SketchGenerator",
+        "OPTIONS": {},
+    },
+}
+AUTHORS: dict[str, dict[str, Any]] = {
+    "wordlists": {
+        "BACKEND": "synthreview.prompting.authors.wordlists.WordlistAuthor",
+        "OPTIONS": {},
+    },
+}
+# SYNTHREVIEW_CLIP: empty = the embedded model; else MODEL/TAG, a folder, a checkpoint, hf-hub:NAME.
+SCORERS: dict[str, dict[str, Any]] = {
+    "clip": {
+        "BACKEND": "synthreview.scoring.scorers.clip.ClipScorer",
+        "OPTIONS": {
+            "model_spec": env.str("SYNTHREVIEW_CLIP", default=""),
+            "embedded_dir": str(BASE_DIR / "fixtures" / "demo_clip"),
+            "device": env.str("SYNTHREVIEW_DEVICE", default="cpu"),
+        },
+    },
+}
+os.environ.setdefault("TORCH_FORCE_WEIGHTS_ONLY_LOAD", "1")
+
+# --- Logging ----------------------------------------------------------------
+LOGGING: dict[str, Any] = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"line": {"format": "{asctime} {levelname} {name}: {message}", "style": "{"}},
+    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "root": {"handlers": ["console"], "level": env.str("SYNTHREVIEW_LOG_LEVEL", default="INFO")},
+    "loggers": {
+        # A missing page or a forged host is no fault of ours: not worth a line each.
+        "django.request": {"level": "ERROR"},
+        "django.security.DisallowedHost": {"level": "CRITICAL"},
+        "rq.worker": {"level": "WARNING"},
+    },
+}
+
+# What a worker loads before its first job: queue -> dotted path.
+WORKER_PRELOAD = {
+    "generation": "synthreview.generation.services.load_generators",
+    "scoring": "synthreview.scoring.services.load_scorers",
+}

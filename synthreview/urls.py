@@ -1,0 +1,15 @@
+"""The map of addresses: each stage brings its own."""
+
+from django.contrib import admin
+from django.urls import include, path
+
+urlpatterns = [
+    path("", include("synthreview.overview.urls")),
+    path("account/", include("synthreview.accounts.urls")),
+    path("", include("synthreview.catalog.urls")),
+    path("", include("synthreview.prompting.urls")),
+    path("", include("synthreview.generation.urls")),
+    path("", include("synthreview.review.urls")),
+    path("", include("synthreview.export.urls")),
+    path("admin/", admin.site.urls),
+]

@@ -1,0 +1,32 @@
+"""`manage.py work QUEUE`: one worker on one queue (two would let RQ lose a job in a crash)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import django_rq
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.utils.module_loading import import_string
+from redis.exceptions import RedisError
+
+from synthreview.work.workers import CallWorker, ModelWorker
+
+WORKERS = {"generation": CallWorker, "scoring": ModelWorker, "export": CallWorker}
+
+
+class Command(BaseCommand):
+    help = "Run one worker on one queue until it is stopped."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("queue", choices=settings.QUEUE_NAMES)
+        parser.add_argument("--burst", action="store_true", help="end when the queue is empty")
+
+    def handle(self, *args: Any, queue: str, burst: bool, **options: Any) -> None:
+        if preload := settings.WORKER_PRELOAD.get(queue):
+            import_string(preload)()
+        worker = django_rq.get_worker(queue, worker_class=WORKERS[queue])
+        try:
+            worker.work(burst=burst, logging_level="WARNING")
+        except RedisError as error:
+            raise CommandError(f"Redis does not answer at REDIS_URL: {error}") from error

@@ -1,0 +1,110 @@
+"""Verbs over durable work: enqueue after commit, sweep, retry."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+
+import django_rq
+from django.apps import apps
+from django.db import transaction
+from django.db.models.functions import Now
+from redis.exceptions import RedisError
+
+from synthreview.work.models import DurableWork, WorkState
+
+logger = logging.getLogger(__name__)
+SWEEP_LIMIT = 2000
+
+
+def work_models() -> list[type[DurableWork]]:
+    """Return every kind of durable work in the project."""
+    return [model for model in apps.get_models() if issubclass(model, DurableWork)]
+
+
+def job_id(row: DurableWork) -> str:
+    """Return the one name under which this try of the row may lie in its queue."""
+    return f"{row._meta.model_name}-{row.pk}-{row.attempts}"
+
+
+def enqueue_on_commit(rows: Iterable[DurableWork]) -> None:
+    """Send the rows' keys to Redis once the transaction that made them is committed.
+
+    Redis may be down then: the rows stay READY and the sweeper sends them later.
+    """
+    rows = list(rows)
+    transaction.on_commit(lambda: _enqueue_or_leave(rows))
+
+
+def _enqueue_or_leave(rows: list[DurableWork]) -> None:
+    try:
+        for row in rows:
+            enqueue(row)
+    except RedisError as error:
+        logger.warning("Redis does not answer (%s); the sweeper will enqueue", error)
+
+
+def enqueue(row: DurableWork) -> None:
+    """Send one row's key to its queue. Raises RedisError."""
+    django_rq.get_queue(row.QUEUE).enqueue_call(row.JOB, args=(row.pk,), job_id=job_id(row))
+
+
+def sweep() -> dict[str, int]:
+    """Take back work whose lease ran out and enqueue due work that Redis has lost.
+
+    Any number of sweepers may run at once: each change is one conditional UPDATE, and
+    a key enqueued twice is claimed once.
+    """
+    counts = {"taken_back": 0, "enqueued": 0}
+    for model in work_models():
+        counts["taken_back"] += _take_back(model)
+        counts["enqueued"] += _enqueue_lost(model)
+    return counts
+
+
+def _take_back(model: type[DurableWork]) -> int:
+    taken = 0
+    for row in model._default_manager.overdue()[:SWEEP_LIMIT]:
+        state = row.lease_lost_state()
+        ended = {} if state == WorkState.READY else {"settled_at": Now()}
+        taken += (
+            model._default_manager.overdue()
+            .filter(pk=row.pk, lease_token=row.lease_token)
+            .update(
+                state=state,
+                lease_token=None,
+                lease_expires_at=None,
+                due_at=Now(),
+                error="The worker vanished while it worked on this.",
+                **ended,
+            )
+        )
+        logger.warning("%s %s: lease ran out, now %s", model.__name__, row.pk, state)
+    return taken
+
+
+def _enqueue_lost(model: type[DurableWork]) -> int:
+    due = list(model._default_manager.due().order_by("due_at", "pk")[:SWEEP_LIMIT])
+    if not due:
+        return 0
+    waiting = set(django_rq.get_queue(model.QUEUE).get_job_ids())
+    lost = [row for row in due if job_id(row) not in waiting]
+    for row in lost:
+        enqueue(row)
+    return len(lost)
+
+
+def retry(rows: Iterable[DurableWork]) -> int:
+    """Make failed work ready again, with fresh attempts; returns how many rows."""
+    retried = []
+    for row in rows:
+        won = (
+            type(row)
+            ._default_manager.filter(pk=row.pk, state=WorkState.FAILED)
+            .update(state=WorkState.READY, attempts=0, due_at=Now(), settled_at=None, error="")
+        )
+        if won:
+            row.attempts = 0
+            retried.append(row)
+    enqueue_on_commit(retried)
+    return len(retried)
