@@ -1,8 +1,8 @@
 """SynthReview: from prompt to certified training image. The map of the code:
 
 lib/         Django-free, one subject per file     work/       durable work, leases, the sweeper
-accounts/    users and sign-in                     catalog/    1 WHAT: datasets, classes, axes, policy
-prompting/   2 SAY: templates, prompts, authors    generation/ 3 DRAW: runs, calls, images, generators
+accounts/    users and sign-in                     catalog/    1 WHAT: classes, axes, policy
+prompting/   2 SAY: templates, prompts, authors    generation/ 3 DRAW: runs, calls, images
 scoring/     4 RANK: CLIP and other scorers        review/     5 JUDGE: queue, decisions
 export/      6 HAND OVER: snapshots, writers       overview/   pages over every stage; no models
 settings.py  one file, driven by the environment   cron.py     every automatic step, in one place

@@ -135,8 +135,6 @@ STATICFILES_DIRS = [BASE_DIR / "static"]
 STATIC_ROOT = DATA_DIR / "static"
 WHITENOISE_USE_FINDERS = True  # no collectstatic step on one machine
 DATA_UPLOAD_MAX_MEMORY_SIZE = 2_500_000
-# Sessions are read on every review: cached in the process, written to the database.
-SESSION_ENGINE = "django.contrib.sessions.backends.db"
 SESSION_COOKIE_AGE = 14 * 24 * 3600
 
 # --- Database ---------------------------------------------------------------

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import shutil
 import uuid
 from collections.abc import Iterator
@@ -20,7 +19,7 @@ LEASE_S = 300
 RENEW_EVERY = 500
 
 
-class LeaseLost(Exception):
+class LeaseLostError(Exception):
     """Another worker writes this export now."""
 
 
@@ -35,11 +34,11 @@ def write_export(export_pk: int) -> None:
     try:
         write_folder(export, draft, token)
         if not Export.objects.renew(export_pk, token, lease_s=LEASE_S):
-            raise LeaseLost
+            raise LeaseLostError
         shutil.rmtree(target, ignore_errors=True)  # of a try that was cut off before its row
-        os.replace(draft, target)
+        draft.replace(target)
         Export.objects.settle(export_pk, token, WorkState.DONE)
-    except LeaseLost:
+    except LeaseLostError:
         logger.warning("Export %s went to another worker", export_pk)
     except OSError as error:
         logger.exception("Export %s broke off", export_pk)
@@ -51,7 +50,7 @@ def write_export(export_pk: int) -> None:
 
 
 def write_folder(export: Export, folder: Path, token: uuid.UUID | None = None) -> None:
-    """Fill a new folder with the export. Raises OSError, LeaseLost."""
+    """Fill a new folder with the export. Raises OSError, LeaseLostError."""
     folder.mkdir(parents=True)
     entries = entries_of(export)
     if token:
@@ -66,5 +65,5 @@ def _renewing(
         if number % RENEW_EVERY == RENEW_EVERY - 1 and not Export.objects.renew(
             export_pk, token, lease_s=LEASE_S
         ):
-            raise LeaseLost
+            raise LeaseLostError
         yield entry

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Self
-
 from django.conf import settings
 from django.db import models
 from django.urls import reverse
@@ -11,15 +9,7 @@ from django.urls import reverse
 from synthreview.catalog.models import Dataset
 from synthreview.generation.models import GeneratedImage
 from synthreview.review.models import Decision
-from synthreview.work.models import DurableWork, DurableWorkQuerySet
-
-if TYPE_CHECKING:
-    from synthreview.accounts.models import User
-
-
-class ExportQuerySet(DurableWorkQuerySet):
-    def visible_to(self, user: User) -> Self:
-        return self.filter(dataset__in=Dataset.objects.visible_to(user))
+from synthreview.work.models import DurableWork
 
 
 class Export(DurableWork):
@@ -40,8 +30,6 @@ class Export(DurableWork):
     created_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
     )
-
-    objects = ExportQuerySet.as_manager()
 
     class Meta(DurableWork.Meta):
         ordering = ["-pk"]

@@ -39,4 +39,4 @@ def split_of(family: uuid.UUID, shares: Mapping[str, float]) -> str:
         reached += share
         if number < reached:
             return split
-    return next(reversed(shares))  # rounding left a crumb above the last bound
+    return list(shares)[-1]  # rounding left a crumb above the last bound

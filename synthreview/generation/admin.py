@@ -8,7 +8,7 @@ from django.http import HttpRequest
 from synthreview.generation.models import Budget, Call, GeneratedImage, Run
 
 
-class ReadOnlyAdmin(admin.ModelAdmin):
+class ReadOnlyAdmin(admin.ModelAdmin[Any]):
     def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
 
@@ -40,6 +40,6 @@ class GeneratedImageAdmin(ReadOnlyAdmin):
 
 
 @admin.register(Budget)
-class BudgetAdmin(admin.ModelAdmin):
+class BudgetAdmin(admin.ModelAdmin[Any]):
     list_display = ["dataset", "limit_usd", "reserved_usd", "spent_usd"]
     readonly_fields = ["reserved_usd", "spent_usd"]

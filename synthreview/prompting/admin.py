@@ -1,12 +1,14 @@
 """Prompts in Django's admin."""
 
+from typing import Any
+
 from django.contrib import admin
 
 from synthreview.prompting.models import Prompt
 
 
 @admin.register(Prompt)
-class PromptAdmin(admin.ModelAdmin):
+class PromptAdmin(admin.ModelAdmin[Any]):
     list_display = ["text", "dataset", "label_class", "technique", "state", "author"]
     list_filter = ["dataset", "technique", "state", "author"]
     search_fields = ["text"]

@@ -12,7 +12,7 @@ from redis.exceptions import RedisError
 
 from synthreview.work.workers import CallWorker, ModelWorker
 
-WORKERS = {"generation": CallWorker, "scoring": ModelWorker, "export": CallWorker}
+WORKERS: dict[str, Any] = {"generation": CallWorker, "scoring": ModelWorker, "export": CallWorker}
 
 
 class Command(BaseCommand):
