@@ -1,0 +1,84 @@
+// What every page may use: menus, the theme, the selection of rows, and the end of a session.
+
+const root = document.documentElement;
+
+// --- Menus: one open at a time, closed by Escape and by a click elsewhere.
+document.addEventListener("click", (event) => {
+  for (const menu of document.querySelectorAll("details.menu[open]")) {
+    if (!menu.contains(event.target)) menu.open = false;
+  }
+});
+document.addEventListener("keydown", (event) => {
+  if (event.key !== "Escape") return;
+  for (const menu of document.querySelectorAll("details.menu[open]")) {
+    menu.open = false;
+    menu.querySelector("summary").focus();
+  }
+});
+
+// --- Theme: <button data-theme-choice="light | dark | auto">.
+function showTheme() {
+  for (const button of document.querySelectorAll("[data-theme-choice]")) {
+    const chosen = button.dataset.themeChoice === (root.dataset.theme ?? "auto");
+    button.setAttribute("aria-pressed", String(chosen));
+  }
+}
+document.addEventListener("click", (event) => {
+  const button = event.target.closest("[data-theme-choice]");
+  if (!button) return;
+  const theme = button.dataset.themeChoice;
+  try {
+    if (theme === "auto") localStorage.removeItem("theme");
+    else localStorage.setItem("theme", theme);
+  } catch {
+    // Storage is off: the choice holds for this page.
+  }
+  if (theme === "auto") delete root.dataset.theme;
+  else root.dataset.theme = theme;
+  showTheme();
+});
+showTheme();
+
+// --- Messages: <button data-dismiss> takes its message away.
+document.addEventListener("click", (event) => {
+  event.target.closest("[data-dismiss]")?.closest(".message")?.remove();
+});
+
+// --- Selection: <input data-select-all="name"> ticks every box of that name in its form.
+function boxesOf(master) {
+  return [...master.form.elements].filter(
+    (box) => box.type === "checkbox" && box.name === master.dataset.selectAll,
+  );
+}
+function showSelection(master) {
+  const boxes = boxesOf(master);
+  const ticked = boxes.filter((box) => box.checked).length;
+  master.checked = ticked > 0 && ticked === boxes.length;
+  master.indeterminate = ticked > 0 && ticked < boxes.length;
+  for (const output of master.form.querySelectorAll("[data-selected-count]")) {
+    output.textContent = ticked ? `${ticked} selected` : "";
+  }
+}
+document.addEventListener("change", (event) => {
+  const box = event.target;
+  if (box.dataset.selectAll) {
+    for (const other of boxesOf(box)) other.checked = box.checked;
+    showSelection(box);
+  } else if (box.type === "checkbox" && box.form) {
+    const master = box.form.querySelector(`[data-select-all="${CSS.escape(box.name)}"]`);
+    if (master) showSelection(master);
+  }
+});
+for (const master of document.querySelectorAll("[data-select-all]")) {
+  master.hidden = false;
+  showSelection(master);
+}
+
+// --- The session has ended: show the sign-in page, not a part of it inside this one.
+document.addEventListener("htmx:beforeSwap", (event) => {
+  const address = event.detail.xhr.responseURL;
+  if (address && new URL(address).pathname === document.body.dataset.signIn) {
+    event.detail.shouldSwap = false;
+    window.location.reload();
+  }
+});

@@ -1,0 +1,85 @@
+"""What every page of a dataset has in common: its door, its tabs and what one may do there."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, cast
+
+from django.contrib.auth.models import AnonymousUser
+from django.shortcuts import get_object_or_404
+from django.urls import reverse
+
+from synthreview.catalog.models import Dataset
+from synthreview.catalog.permissions import Action, require
+
+if TYPE_CHECKING:
+    from django.http import HttpRequest
+
+    from synthreview.accounts.models import User
+
+
+@dataclass(frozen=True, slots=True)
+class Tab:
+    """One entry of the dataset's navigation; `pages` are the URL names that belong to it."""
+
+    title: str
+    page: str
+    action: Action
+    pages: tuple[str, ...] = ()
+
+
+TABS = (
+    Tab("Overview", "dataset", Action.VIEW),
+    Tab("Prompts", "prompts", Action.VIEW),
+    Tab("Runs", "runs", Action.VIEW, ("run", "run-new")),
+    Tab("Images", "images", Action.VIEW, ("image",)),
+    Tab("Review", "review", Action.REVIEW),
+    Tab("Exports", "exports", Action.VIEW, ("export",)),
+    Tab(
+        "Settings",
+        "dataset-settings",
+        Action.CURATE,
+        ("class-new", "class-edit", "axes", "members"),
+    ),
+)
+
+
+def signed_in(request: HttpRequest) -> User:
+    """Return who asks; LoginRequiredMiddleware lets nobody else in."""
+    assert not isinstance(request.user, AnonymousUser)
+    return cast("User", request.user)
+
+
+def open_dataset(
+    request: HttpRequest, slug: str, action: Action = Action.VIEW
+) -> tuple[Dataset, dict[str, Any]]:
+    """Return the dataset, with its policy, and the context of its pages.
+
+    The context holds `dataset`, `can` ({"curate": True, …}) and `tabs`. Raises Http404 where
+    the person may not know of it, PermissionDenied where `action` is not theirs.
+    """
+    user = signed_in(request)
+    visible = Dataset.objects.visible_to(user).select_related("policy")
+    dataset = get_object_or_404(visible, slug=slug)
+    return dataset, dataset_context(request, dataset, action)
+
+
+def dataset_context(
+    request: HttpRequest, dataset: Dataset, action: Action = Action.VIEW
+) -> dict[str, Any]:
+    """Return the context of a page of `dataset`, for pages whose address is not its own."""
+    allowed = require(signed_in(request), dataset, action)
+    here = request.resolver_match.url_name if request.resolver_match else ""
+    return {
+        "dataset": dataset,
+        "can": {known.value: known in allowed for known in Action},
+        "tabs": [
+            {
+                "title": tab.title,
+                "url": reverse(tab.page, args=[dataset.slug]),
+                "is_current": here == tab.page or here in tab.pages,
+            }
+            for tab in TABS
+            if tab.action in allowed
+        ],
+    }
