@@ -1,0 +1,49 @@
+"""The documentation keeps step with the code."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from django.conf import settings
+from django.core.management import get_commands
+
+ROOT = Path(settings.BASE_DIR)
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def test_every_environment_variable_of_the_settings_is_documented() -> None:
+    source = (ROOT / "synthreview" / "settings.py").read_text()
+    names = set(re.findall(r'env\.\w+\(\s*"([A-Z_]+)"', source))
+    assert len(names) > 8
+    page = (ROOT / "docs" / "configuration.md").read_text()
+    assert not {name for name in names if f"`{name}`" not in page}
+
+
+def test_every_documented_variable_exists() -> None:
+    page = (ROOT / "docs" / "configuration.md").read_text()
+    code = "".join(p.read_text() for p in (ROOT / "synthreview").rglob("*.py"))
+    code += (ROOT / "Makefile").read_text() + (ROOT / "tests" / "conftest.py").read_text()
+    named = set(re.findall(r"^\| `([A-Z_]+)`", page, re.MULTILINE))
+    assert named
+    assert not {name for name in named if name not in code}
+
+
+def test_every_command_of_ours_is_documented() -> None:
+    page = (ROOT / "docs" / "commands.md").read_text()
+    ours = {name for name, app in get_commands().items() if app.startswith("synthreview")}
+    assert ours
+    assert not {name for name in ours if f"`{name}" not in page and f"manage.py {name}" not in page}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_between_pages_lead_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", page.read_text()):
+        if not re.match(r"[a-z]+:", target):
+            assert (page.parent / target).exists(), target
+
+
+def test_every_page_is_reachable_from_the_readme() -> None:
+    index = (ROOT / "README.md").read_text() + (ROOT / "docs" / "architecture.md").read_text()
+    assert not {page.name for page in (ROOT / "docs").glob("*.md") if page.name not in index}
