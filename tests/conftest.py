@@ -56,6 +56,7 @@ def pytest_configure(config: pytest.Config) -> None:
         start_servers(config)
     run_folder = Path(os.environ[RUN_FOLDER])
     data = run_folder / (worker or "main")
+    (data / "static").mkdir(parents=True)  # WhiteNoise warns where there is none
     os.environ["SYNTHREVIEW_DATA"] = str(data)
     os.environ.pop("SYNTHREVIEW_CLIP", None)
     if config.getoption("database") == "sqlite":
@@ -63,7 +64,18 @@ def pytest_configure(config: pytest.Config) -> None:
     if worker is not None:
         number = int(worker.removeprefix("gw")) + 1
         os.environ["REDIS_URL"] = re.sub(r"/\d+$", f"/{number}", os.environ["REDIS_URL"])
+    load_settings()
+    if worker is None and config.getoption("numprocesses", None):
+        # The workers must not read the settings before they come to this function.
+        del os.environ["DJANGO_SETTINGS_MODULE"]
+
+
+def load_settings() -> None:
+    """Read the settings from the environment as it is now; pytest-django does the rest."""
     os.environ["DJANGO_SETTINGS_MODULE"] = "synthreview.settings"
+    from django.conf import settings
+
+    assert settings.DATABASES
 
 
 def start_servers(config: pytest.Config) -> None:
@@ -115,7 +127,7 @@ def django_db_modify_db_settings(django_db_modify_db_settings: None) -> None:
 
     database = settings.DATABASES["default"]
     if database["ENGINE"].endswith("sqlite3"):
-        database["TEST"]["NAME"] = str(settings.DATA_DIR / "test.sqlite3")
+        database.setdefault("TEST", {})["NAME"] = str(settings.DATA_DIR / "test.sqlite3")
 
 
 # --- Each test ----------------------------------------------------------------

@@ -76,7 +76,11 @@ class Family:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self.stop()
+        try:
+            self.stop()
+        except BaseException:  # a second Ctrl+C: no more waiting
+            self.stop(grace_s=0)
+            raise
 
     def start(
         self,

@@ -160,7 +160,9 @@ def run(folder: Path, port: int, say: Callable[[str], None]) -> None:
                 say(f"\n  Ctrl+C ends it; its data stays in {folder}\n")
                 start_first_run()
                 watch(family)
-        except KeyboardInterrupt:
+        except KeyboardInterrupt as interrupt:
+            if isinstance(interrupt.__context__, DemoError):  # it came while all was being ended
+                raise interrupt.__context__ from None
             say("\nStopped. `make demo` goes on where it was, `make demo-reset` clears the data.")
         except ServerError as error:
             raise DemoError(str(error)) from error
@@ -181,6 +183,7 @@ def signal_is_interrupt() -> None:
 def start(family: Family, folder: Path, port: int) -> str:
     """Start every process and return, once the first page is there, the password."""
     start_valkey(family, url=settings.REDIS_URL, folder=folder / "redis")
+    settings.STATIC_ROOT.mkdir(exist_ok=True)  # empty: WhiteNoise warns where there is none
     password = password_of(folder)
     load_data(password)
     web = family.start(
