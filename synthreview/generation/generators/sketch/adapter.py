@@ -9,10 +9,21 @@ from typing import Any, Final
 
 from PIL import Image
 
-from synthreview.generation.generators.base import Capabilities, DrawnImage, DrawRequest, DrawResult, PermanentError
+from synthreview.generation.generators.base import (
+    Capabilities,
+    DrawnImage,
+    DrawRequest,
+    DrawResult,
+    PermanentError,
+)
 from synthreview.generation.generators.sketch import vocabulary
 from synthreview.generation.generators.sketch.render import RENDERER_VERSION, render_scene
-from synthreview.generation.generators.sketch.scene import MAX_SEED, sample_fault, scene_asked, scene_drawn
+from synthreview.generation.generators.sketch.scene import (
+    MAX_SEED,
+    sample_fault,
+    scene_asked,
+    scene_drawn,
+)
 from synthreview.generation.generators.sketch.understanding import Understood, understand
 
 SIZES_PX: Final = (256, 512, 768, 1024)
@@ -69,7 +80,10 @@ class SketchGenerator:
         if understood.object is None:
             raise PermanentError(_unknown_object(understood))
         first = random.SystemRandom().randrange(MAX_SEED) if request.seed is None else request.seed
-        images = tuple(_draw_one(understood, first + i, request.size_px, fault_rate) for i in range(request.count))
+        images = tuple(
+            _draw_one(understood, first + i, request.size_px, fault_rate)
+            for i in range(request.count)
+        )
         return DrawResult(images=images, model=self.model, model_version=RENDERER_VERSION)
 
     def _checked(self, request: DrawRequest) -> float:
@@ -79,7 +93,9 @@ class SketchGenerator:
         if request.size_px not in SIZES_PX:
             raise PermanentError(f"size {request.size_px} px: Sketch draws {_listed(SIZES_PX)} px")
         if not 1 <= request.count <= IMAGES_PER_CALL:
-            raise PermanentError(f"{request.count} images in one call: Sketch draws 1 to {IMAGES_PER_CALL}")
+            raise PermanentError(
+                f"{request.count} images in one call: Sketch draws 1 to {IMAGES_PER_CALL}"
+            )
         if request.seed is not None and request.seed < 0:
             raise PermanentError(f"seed {request.seed}: Sketch takes 0 and above")
         unknown = sorted(set(request.options) - {"fault_rate"})
@@ -128,7 +144,13 @@ def _revised_prompt(understood: Understood) -> str | None:
     """Return what was understood, where the prompt said more than that; nothing of what was drawn."""
     if not understood.unknown_words:
         return None
-    said = (understood.style, understood.colour, understood.action, understood.object, understood.environment)
+    said = (
+        understood.style,
+        understood.colour,
+        understood.action,
+        understood.object,
+        understood.environment,
+    )
     return f"{_listed(word for word in said if word)} (not understood: {_listed(understood.unknown_words)})"
 
 

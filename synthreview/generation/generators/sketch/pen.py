@@ -41,11 +41,15 @@ def luminance(colour: RGB) -> float:
     return 0.299 * colour[0] + 0.587 * colour[1] + 0.114 * colour[2]
 
 
-def arc(cx: float, cy: float, rx: float, ry: float, start: float = 0, end: float = 360, steps: int = 28) -> list[Point]:
+def arc(
+    cx: float, cy: float, rx: float, ry: float, start: float = 0, end: float = 360, steps: int = 28
+) -> list[Point]:
     """Return points on an ellipse, degrees clockwise from the right."""
     first, last = math.radians(start), math.radians(end)
     count = max(3, round(steps * abs(end - start) / 360))
-    turns = (first + (last - first) * i / count for i in range(count + (0 if end - start == 360 else 1)))
+    turns = (
+        first + (last - first) * i / count for i in range(count + (0 if end - start == 360 else 1))
+    )
     return [(cx + rx * math.cos(t), cy + ry * math.sin(t)) for t in turns]
 
 
@@ -55,12 +59,18 @@ def smooth(points: Sequence[Point], steps: int = 5, *, closed: bool = True) -> l
     curve: list[Point] = []
     for i in range(n if closed else n - 1):
         p0, p1, p2, p3 = (
-            points[k % n] if closed else points[min(max(k, 0), n - 1)] for k in (i - 1, i, i + 1, i + 2)
+            points[k % n] if closed else points[min(max(k, 0), n - 1)]
+            for k in (i - 1, i, i + 1, i + 2)
         )
         for s in range(steps):
             t = s / steps
             a, b = t * t, t * t * t
-            wa, wb, wc, wd = -0.5 * t + a - 0.5 * b, 1 - 2.5 * a + 1.5 * b, 0.5 * t + 2 * a - 1.5 * b, 0.5 * (b - a)
+            wa, wb, wc, wd = (
+                -0.5 * t + a - 0.5 * b,
+                1 - 2.5 * a + 1.5 * b,
+                0.5 * t + 2 * a - 1.5 * b,
+                0.5 * (b - a),
+            )
             curve.append(
                 (
                     p0[0] * wa + p1[0] * wb + p2[0] * wc + p3[0] * wd,
@@ -85,7 +95,9 @@ def rounded(points: Sequence[Point], radius: float) -> list[Point]:
         (ax, ay), (bx, by) = ends
         for t in (0.0, 0.33, 0.67, 1.0):
             u = 1 - t
-            result.append((u * u * ax + 2 * u * t * x + t * t * bx, u * u * ay + 2 * u * t * y + t * t * by))
+            result.append(
+                (u * u * ax + 2 * u * t * x + t * t * bx, u * u * ay + 2 * u * t * y + t * t * by)
+            )
     return result
 
 
@@ -138,20 +150,40 @@ class Pen:
         if self._mask is not None:
             self._mask.polygon(pixels, fill=255 if paint else 0)
 
-    def blob(self, points: Sequence[Point], fill: RGB, *, paint: bool = False, steps: int = 5) -> None:
+    def blob(
+        self, points: Sequence[Point], fill: RGB, *, paint: bool = False, steps: int = 5
+    ) -> None:
         """Fill a smooth closed curve through the points."""
         self.poly(smooth(points, steps), fill, paint=paint)
 
     def oval(
-        self, cx: float, cy: float, rx: float, ry: float, fill: RGB, *, turn: float = 0, paint: bool = False, steps: int = 28
+        self,
+        cx: float,
+        cy: float,
+        rx: float,
+        ry: float,
+        fill: RGB,
+        *,
+        turn: float = 0,
+        paint: bool = False,
+        steps: int = 28,
     ) -> None:
         """Fill an ellipse, turned by `turn` degrees around its centre."""
         points = arc(0, 0, rx, ry, steps=steps)
         cos, sin = math.cos(math.radians(turn)), math.sin(math.radians(turn))
-        self.poly([(cx + cos * x - sin * y, cy + sin * x + cos * y) for x, y in points], fill, paint=paint)
+        self.poly(
+            [(cx + cos * x - sin * y, cy + sin * x + cos * y) for x, y in points], fill, paint=paint
+        )
 
     def line(
-        self, points: Sequence[Point], width: float, fill: RGB, *, paint: bool = False, curve: bool = False, caps: bool = True
+        self,
+        points: Sequence[Point],
+        width: float,
+        fill: RGB,
+        *,
+        paint: bool = False,
+        curve: bool = False,
+        caps: bool = True,
     ) -> None:
         """Draw a thick line with round ends, smooth through its points when `curve`."""
         pixels = self.at(smooth(points, closed=False) if curve else points)
@@ -162,14 +194,24 @@ class Pen:
             self._stroke(self._mask, pixels, thick, 255 if paint else 0, caps)
 
     @staticmethod
-    def _stroke(draw: ImageDraw.ImageDraw, pixels: list[Point], thick: int, ink: int | tuple[int, ...], caps: bool) -> None:
-        draw.line(pixels, fill=ink, width=thick, joint="curve" if thick > 2 and len(pixels) > 2 else None)
+    def _stroke(
+        draw: ImageDraw.ImageDraw,
+        pixels: list[Point],
+        thick: int,
+        ink: int | tuple[int, ...],
+        caps: bool,
+    ) -> None:
+        draw.line(
+            pixels, fill=ink, width=thick, joint="curve" if thick > 2 and len(pixels) > 2 else None
+        )
         if caps and thick > 2:
             r = thick / 2 - 0.5
             for x, y in (pixels[0], pixels[-1]):
                 draw.ellipse((x - r, y - r, x + r, y + r), fill=ink)
 
-    def ring(self, cx: float, cy: float, radius: float, width: float, fill: RGB, *, paint: bool = False) -> None:
+    def ring(
+        self, cx: float, cy: float, radius: float, width: float, fill: RGB, *, paint: bool = False
+    ) -> None:
         """Draw a circle's line."""
         points = arc(cx, cy, radius, radius)
         self.line([*points, points[0], points[1]], width, fill, paint=paint, caps=False)
@@ -188,4 +230,7 @@ def fade(canvas: Image.Image, top: float, bottom: float, stops: Sequence[RGB]) -
     for y in range(first, last, step):
         along = (y - first) / max(1, last - first - 1) * (len(stops) - 1)
         i = min(int(along), len(stops) - 2)
-        draw.rectangle((0, y, width, min(y + step - 1, last)), fill=mix(stops[i], stops[i + 1], min(1.0, along - i)))
+        draw.rectangle(
+            (0, y, width, min(y + step - 1, last)),
+            fill=mix(stops[i], stops[i + 1], min(1.0, along - i)),
+        )

@@ -8,13 +8,15 @@ reduced large one.
 from __future__ import annotations
 
 import random
+from dataclasses import dataclass
+from functools import cache
 from typing import Final
 
 from PIL import Image, ImageChops, ImageDraw, ImageFilter
 
-from synthreview.generation.generators.sketch.objects import PAINTS, SHAPES, Art
-from synthreview.generation.generators.sketch.pen import RGB, Pen, darker, luminance
-from synthreview.generation.generators.sketch.places import PLACES, Place, draw_place
+from synthreview.generation.generators.sketch.objects import PAINTS, SHAPES, Art, Pose
+from synthreview.generation.generators.sketch.pen import RGB, Pen, darker, lighter, luminance, mix
+from synthreview.generation.generators.sketch.places import PLACES, Place, camera, draw_place
 from synthreview.generation.generators.sketch.scene import Scene, drawn_colour, shown_action
 from synthreview.generation.generators.sketch.styles import STYLES, Drawing
 
@@ -22,16 +24,40 @@ from synthreview.generation.generators.sketch.styles import STYLES, Drawing
 RENDERER_VERSION: Final = "sketch-1"
 
 _SHARP: Final = 2  # drawn this much larger, then reduced: the anti-aliasing
+# Strokes and grain need some pixels: smaller pictures are drawn at a multiple and reduced.
+_SMALLEST_PX: Final = 192
 # What of a unit's surroundings an object's layer must hold: left, top, right, bottom.
 _REACH: Final = (0.85, 1.55, 0.85, 0.6)
 
 
+# The light of the hour, as what it leaves of white at the top left and bottom right.
+_HOURS: Final[tuple[tuple[RGB, RGB], ...]] = (
+    ((255, 255, 255), (255, 255, 255)),
+    ((255, 250, 232), (244, 232, 226)),
+    ((248, 252, 255), (228, 238, 250)),
+    ((255, 255, 250), (232, 232, 240)),
+    ((255, 240, 220), (238, 226, 232)),
+    ((240, 236, 234), (255, 252, 240)),
+)
+
+
+@cache
+def _wash(size_px: int, hour: tuple[RGB, RGB]) -> Image.Image:
+    """Return the light of an hour over the whole picture: a diagonal gradient to multiply with."""
+    corner = Image.new("RGB", (2, 2))
+    corner.putdata([hour[0], mix(*hour, 0.5), mix(*hour, 0.5), hour[1]])
+    return corner.resize((size_px, size_px), Image.Resampling.BICUBIC)
+
+
 def render_scene(scene: Scene, size_px: int) -> Image.Image:
     """Return the picture of a scene, RGB and square."""
-    image, mask = _compose(scene, size_px)
+    times = max(1, -(-_SMALLEST_PX // size_px))
+    image, mask = _compose(scene, size_px * times)
     drawing = Drawing(image, mask, scene.seed, paint_shows=scene.colour is not None)
     styled = STYLES[scene.style](drawing)
-    return _ruined(styled, scene.seed) if scene.unreadable else styled
+    if scene.unreadable:
+        styled = _ruined(styled, scene.seed)
+    return styled.reduce(times) if times > 1 else styled
 
 
 def render_background(environment: str | None, style: str, seed: int, size_px: int) -> Image.Image:
@@ -43,23 +69,29 @@ def _compose(scene: Scene, size_px: int) -> tuple[Image.Image, Image.Image]:
     """Return the unstyled drawing and the mask of its objects."""
     place = PLACES[scene.environment]
     canvas = draw_place(scene.environment, scene.seed, size_px * _SHARP)
-    layers = [_object_layer(part, place, canvas, size_px, spot) for part, spot in _parts(scene, place)]
+    layers = [
+        _object_layer(part, place, canvas, size_px, spot) for part, spot in _parts(scene, place)
+    ]
     image = canvas.reduce(_SHARP)
     if scene.style in {"photo-like", "black and white"}:
-        image = image.filter(ImageFilter.BoxBlur(size_px * 0.0022))
+        image = image.filter(ImageFilter.BoxBlur(size_px * 0.0032))
     mask = Image.new("L", image.size)
     for layer, corner in layers:
         _place_layer(image, mask, layer, corner, place)
-    return image, mask
+    hour = random.Random(f"light/{scene.seed}").choice(_HOURS)
+    return ImageChops.multiply(image, _wash(size_px, hour)), mask
 
 
+@dataclass(frozen=True, slots=True)
 class _Spot:
     """Where an object stands: centre, ground line, width, and whether it looks left."""
 
-    __slots__ = ("base", "flip", "tilt", "width", "x")
-
-    def __init__(self, x: float, base: float, width: float, flip: bool, tilt: float) -> None:
-        self.x, self.base, self.width, self.flip, self.tilt = x, base, width, flip, tilt
+    x: float
+    base: float
+    width: float
+    flip: bool
+    tilt: float
+    afloat: bool = False
 
 
 def _parts(scene: Scene, place: Place) -> list[tuple[Scene, _Spot]]:
@@ -67,11 +99,14 @@ def _parts(scene: Scene, place: Place) -> list[tuple[Scene, _Spot]]:
     if scene.object is None:
         return []
     rng = random.Random(f"spot/{scene.seed}")
-    width = SHAPES[scene.object].width * rng.uniform(0.86, 1.08)
-    x, base = rng.uniform(0.42, 0.58), rng.uniform(*place.base)
+    width = SHAPES[scene.object].width * rng.uniform(0.84, 1.05)
+    x, base = rng.uniform(0.4, 0.6), rng.uniform(*place.base)
     flip, tilt = rng.random() < 0.5, rng.uniform(-2, 2)
+    afloat = scene.environment == "beach" and (scene.object == "boat" or scene.action == "leaping")
+    if afloat:
+        base = 0.62 + camera(scene.seed)
     if scene.intruder is None:
-        return [(scene, _Spot(x, base, width, flip, tilt))]
+        return [(scene, _Spot(x, base, width, flip, tilt, afloat))]
     side = rng.choice((-1, 1))
     other = Scene(scene.intruder, scene.environment, scene.style, seed=scene.seed + 1)
     other_width = SHAPES[scene.intruder].width * 0.68
@@ -81,28 +116,44 @@ def _parts(scene: Scene, place: Place) -> list[tuple[Scene, _Spot]]:
     ]
 
 
-def _object_layer(scene: Scene, place: Place, canvas: Image.Image, size_px: int, spot: _Spot) -> tuple[Image.Image, tuple[int, int]]:
+def _object_layer(
+    scene: Scene, place: Place, canvas: Image.Image, size_px: int, spot: _Spot
+) -> tuple[Image.Image, tuple[int, int]]:
     """Draw the object on a transparent layer of its own, and its traces on the canvas."""
     assert scene.object is not None
     shape = SHAPES[scene.object]
     action = shown_action(scene) or ""
-    tilt, lift = shape.poses.get(action, (0.0, 0.0))
-    if place.wet and lift == 0 and scene.object in {"boat", "umbrella"} and action != "closed":
-        lift = 0.25
+    pose = shape.poses.get(action, Pose())
+    lift = pose.lift - (shape.drop if scene.missing_part and abs(pose.tilt) < 45 else 0.0)
     unit = spot.width * canvas.width
     ground = spot.base * canvas.height
     origin = (spot.x * canvas.width, ground - lift * unit)
-    left, top = (round((origin[0] - _REACH[0] * unit) / _SHARP), round((origin[1] - _REACH[1] * unit) / _SHARP))
-    wide, high = (round(n * unit / _SHARP) * _SHARP for n in (_REACH[0] + _REACH[2], _REACH[1] + _REACH[3]))
+    left, top = (
+        round((origin[0] - _REACH[0] * unit) / _SHARP),
+        round((origin[1] - _REACH[1] * unit) / _SHARP),
+    )
+    wide, high = (
+        round(n * unit / _SHARP) * _SHARP for n in (_REACH[0] + _REACH[2], _REACH[1] + _REACH[3])
+    )
     paint = PAINTS[drawn_colour(scene)]
     layer = Image.new("RGBA", (wide, high), (*darker(paint, 0.7), 0))
     mask = Image.new("L", (wide, high)) if scene.look else None
     corner = (left * _SHARP, top * _SHARP)
-    middle = -shape.height * 0.45 if lift else 0.0
     if shape.shadow:
         _shadow(canvas, (origin[0], ground), unit * shape.shadow, lift, place)
     art = Art(
-        pen=Pen(layer, scale=unit, origin=(origin[0] - corner[0], origin[1] - corner[1]), angle=tilt * (-1 if spot.flip else 1) + spot.tilt, pivot=(0, middle), flip=spot.flip, mask=mask),
+        pen=Pen(
+            layer,
+            scale=unit,
+            origin=(origin[0] - corner[0], origin[1] - corner[1]),
+            angle=pose.tilt + spot.tilt,
+            pivot=(0, pose.pivot),
+            flip=spot.flip,
+            mask=mask,
+        ),
+        level=Pen(
+            layer, scale=unit, origin=(origin[0] - corner[0], ground - corner[1]), flip=spot.flip
+        ),
         back=Pen(canvas, scale=unit, origin=origin, flip=spot.flip),
         paint=paint,
         action=action,
@@ -110,6 +161,7 @@ def _object_layer(scene: Scene, place: Place, canvas: Image.Image, size_px: int,
         rng=random.Random(f"object/{scene.seed}"),
         air=place.air,
         wet=place.wet,
+        afloat=spot.afloat,
     )
     shape.draw(art)
     if scene.look and mask is not None:
@@ -117,13 +169,19 @@ def _object_layer(scene: Scene, place: Place, canvas: Image.Image, size_px: int,
     return layer.reduce(_SHARP), (left, top)
 
 
-def _shadow(canvas: Image.Image, foot: tuple[float, float], half: float, lift: float, place: Place) -> None:
+def _shadow(
+    canvas: Image.Image, foot: tuple[float, float], half: float, lift: float, place: Place
+) -> None:
     """Lay a soft shadow on the ground; the higher the object, the smaller and paler."""
-    wide = round(half * 2.5 * (1 - 0.35 * min(1, lift)))
+    wide = round(half * 2.5 * (1 - 0.35 * min(1, max(0, lift))))
     high = max(4, round(wide * 0.2))
-    soft = Image.radial_gradient("L").point([max(0, min(255, round((205 - x) * 1.5))) for x in range(256)])
-    strength = 0.72 * (1 - 0.5 * min(1, lift))
-    mask = soft.resize((wide, high), Image.Resampling.BILINEAR).point([round(x * strength) for x in range(256)])
+    soft = Image.radial_gradient("L").point(
+        [max(0, min(255, round((205 - x) * 1.5))) for x in range(256)]
+    )
+    strength = 0.72 * (1 - 0.5 * min(1, max(0, lift)))
+    mask = soft.resize((wide, high), Image.Resampling.BILINEAR).point(
+        [round(x * strength) for x in range(256)]
+    )
     canvas.paste(place.shadow, (round(foot[0] - wide / 2), round(foot[1] - high * 0.55)), mask)
 
 
@@ -137,36 +195,71 @@ def _pattern(layer: Image.Image, mask: Image.Image, look: str, paint: RGB, unit:
         rng = random.Random(look)
         for i in range(26):
             for j in range(26):
-                x, y = (i + rng.uniform(0.2, 0.8)) * unit * 0.085, (j + rng.uniform(0.2, 0.8)) * unit * 0.085
+                x, y = (
+                    (i + rng.uniform(0.2, 0.8)) * unit * 0.085,
+                    (j + rng.uniform(0.2, 0.8)) * unit * 0.085,
+                )
                 r = unit * rng.uniform(0.014, 0.032)
                 draw.ellipse((x - r, y - r * 0.8, x + r, y + r * 0.8), fill=255)
     elif look == "stripes":
         step = unit * 0.1
         for i in range(-20, 60):
             x = i * step
-            draw.polygon([(x, 0), (x + step * 0.45, 0), (x + step * 0.45 + high * 0.25, high), (x + high * 0.25, high)], fill=255)
+            draw.polygon(
+                [
+                    (x, 0),
+                    (x + step * 0.45, 0),
+                    (x + step * 0.45 + high * 0.25, high),
+                    (x + high * 0.25, high),
+                ],
+                fill=255,
+            )
     elif look in {"scales", "petals"}:
         step = unit * (0.07 if look == "scales" else 0.11)
         for j in range(round(high / step) + 2):
             for i in range(round(wide / step) + 2):
                 x, y = (i + 0.5 * (j % 2)) * step, j * step
                 if look == "scales":
-                    draw.arc((x - step * 0.5, y - step * 0.5, x + step * 0.5, y + step * 0.5), 10, 170, fill=255, width=max(1, round(unit * 0.011)))
+                    draw.arc(
+                        (x - step * 0.5, y - step * 0.5, x + step * 0.5, y + step * 0.5),
+                        10,
+                        170,
+                        fill=255,
+                        width=max(1, round(unit * 0.011)),
+                    )
                 else:
-                    for dx, dy in ((0, -0.2), (0.19, -0.06), (0.12, 0.16), (-0.12, 0.16), (-0.19, -0.06)):
+                    for dx, dy in (
+                        (0, -0.2),
+                        (0.19, -0.06),
+                        (0.12, 0.16),
+                        (-0.12, 0.16),
+                        (-0.19, -0.06),
+                    ):
                         r = step * 0.13
-                        draw.ellipse((x + dx * step - r, y + dy * step - r, x + dx * step + r, y + dy * step + r), fill=255)
+                        draw.ellipse(
+                            (
+                                x + dx * step - r,
+                                y + dy * step - r,
+                                x + dx * step + r,
+                                y + dy * step + r,
+                            ),
+                            fill=255,
+                        )
     else:
         step = unit * 0.06
         for j in range(round(high / step) + 2):
             draw.line((0, j * step, wide, j * step), fill=255, width=max(1, round(unit * 0.009)))
             for i in range(round(wide / step / 2) + 2):
                 x = (i * 2 + j % 2) * step
-                draw.line((x, j * step, x, (j + 1) * step), fill=255, width=max(1, round(unit * 0.009)))
+                draw.line(
+                    (x, j * step, x, (j + 1) * step), fill=255, width=max(1, round(unit * 0.009))
+                )
     layer.paste((*ink, 255), mask=ImageChops.multiply(sheet, mask))
 
 
-def _place_layer(image: Image.Image, mask: Image.Image, layer: Image.Image, corner: tuple[int, int], place: Place) -> None:
+def _place_layer(
+    image: Image.Image, mask: Image.Image, layer: Image.Image, corner: tuple[int, int], place: Place
+) -> None:
     """Put an object's layer into the picture: halo, light on its body, then itself."""
     size = image.width
     crop = layer.getbbox()
@@ -176,18 +269,19 @@ def _place_layer(image: Image.Image, mask: Image.Image, layer: Image.Image, corn
     left, top = corner[0] + crop[0] - pad, corner[1] + crop[1] - pad
     layer = layer.crop((crop[0] - pad, crop[1] - pad, crop[2] + pad, crop[3] + pad))
     alpha = layer.getchannel("A")
-    line = max(3, round(size * 0.0035) * 2 + 1)
-    grown = alpha.filter(ImageFilter.BoxBlur(size * 0.004)).point([min(255, x * 4) for x in range(256)])
-    del line
+    grown = alpha.filter(ImageFilter.BoxBlur(size * 0.0045)).point(
+        [min(255, x * 4) for x in range(256)]
+    )
     around = image.crop((left, top, left + layer.width, top + layer.height))
-    tone = luminance(_mean(around))
-    halo = alpha.filter(ImageFilter.BoxBlur(size * 0.012))
-    halo = halo.filter(ImageFilter.BoxBlur(size * 0.008))
-    glow: RGB = (255, 250, 236) if tone < 150 else (60, 56, 84)
-    around.paste(glow, mask=halo.point([round(x * (0.6 if tone < 150 else 0.3)) for x in range(256)]))
     body = _lit(layer.convert("RGB"), alpha, size, place)
-    edge = darker(_mean(body, alpha), 0.62)
-    around.paste(edge, mask=grown)
+    colour, behind = _mean(body, alpha), luminance(_mean(around))
+    near = abs(luminance(colour) - behind) < 56
+    is_dim = behind < 128
+    glow: RGB = (255, 250, 232) if is_dim else (52, 48, 78)
+    halo = alpha.filter(ImageFilter.BoxBlur(size * 0.02)).filter(ImageFilter.BoxBlur(size * 0.012))
+    strength = (0.62 if near else 0.35) if is_dim else (0.45 if near else 0.26)
+    around.paste(glow, mask=halo.point([min(255, round(x * strength * 1.1)) for x in range(256)]))
+    around.paste(lighter(colour, 0.6) if near and is_dim else darker(colour, 0.64), mask=grown)
     around.paste(body, mask=alpha)
     image.paste(around, (left, top))
     mask.paste(255, (left, top), grown)
@@ -199,7 +293,11 @@ def _mean(image: Image.Image, mask: Image.Image | None = None) -> RGB:
     else:
         empty = Image.new("RGB", image.size)
         weight = max(1, mask.resize((1, 1), Image.Resampling.BOX).getpixel((0, 0)) or 1)  # type: ignore[arg-type]
-        pixel = Image.composite(image, empty, mask).resize((1, 1), Image.Resampling.BOX).getpixel((0, 0))
+        pixel = (
+            Image.composite(image, empty, mask)
+            .resize((1, 1), Image.Resampling.BOX)
+            .getpixel((0, 0))
+        )
         assert isinstance(pixel, tuple)
         return tuple(min(255, round(c * 255 / weight)) for c in pixel[:3])  # type: ignore[return-value, operator]
     assert isinstance(pixel, tuple)
@@ -211,8 +309,15 @@ def _lit(body: Image.Image, alpha: Image.Image, size: int, place: Place) -> Imag
     soft = alpha.filter(ImageFilter.BoxBlur(size * 0.011))
     soft = soft.filter(ImageFilter.BoxBlur(size * 0.011))
     step = max(1, round(size * 0.012))
-    relief = ImageChops.subtract(ImageChops.offset(soft, -step, -step), ImageChops.offset(soft, step, step), 1.0, 128)
-    lit = ImageChops.overlay(body, relief.point([max(44, min(205, 128 + round((x - 128) * 0.75))) for x in range(256)]).convert("RGB"))
+    relief = ImageChops.subtract(
+        ImageChops.offset(soft, -step, -step), ImageChops.offset(soft, step, step), 1.0, 128
+    )
+    lit = ImageChops.overlay(
+        body,
+        relief.point(
+            [max(44, min(205, 128 + round((x - 128) * 0.75))) for x in range(256)]
+        ).convert("RGB"),
+    )
     if place.tint != (255, 255, 255):
         lit = ImageChops.multiply(lit, Image.new("RGB", lit.size, place.tint))
     return lit
@@ -224,9 +329,16 @@ def _ruined(image: Image.Image, seed: int) -> Image.Image:
     size = image.width
     kind = rng.choice(("blurred", "smeared", "broken"))
     if kind == "blurred":
-        return image.resize((9, 9), Image.Resampling.BOX).resize((size, size), Image.Resampling.BICUBIC)
+        return image.resize((9, 9), Image.Resampling.BOX).resize(
+            (size, size), Image.Resampling.BICUBIC
+        )
     if kind == "smeared":
-        return image.resize((7, size), Image.Resampling.BOX).resize((size, size), Image.Resampling.BICUBIC).resize((size, 30), Image.Resampling.BOX).resize((size, size), Image.Resampling.BICUBIC)
+        return (
+            image.resize((7, size), Image.Resampling.BOX)
+            .resize((size, size), Image.Resampling.BICUBIC)
+            .resize((size, 30), Image.Resampling.BOX)
+            .resize((size, size), Image.Resampling.BICUBIC)
+        )
     cells = 8
     side = size // cells
     tiles = [(i % cells * side, i // cells * side) for i in range(cells * cells)]

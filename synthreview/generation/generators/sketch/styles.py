@@ -39,9 +39,10 @@ class Drawing:
 
 @cache
 def _noise(size: int, cells: int, key: int) -> Image.Image:
-    """Return soft grey noise (L) with about `cells` lumps per side."""
+    """Return soft grey noise (L) with about `cells` lumps per side; its edges meet when it is shifted."""
     grid = np.random.default_rng(key).integers(0, 256, (cells, cells), dtype=np.uint8)
-    return Image.fromarray(grid).resize((size, size), Image.Resampling.BICUBIC)
+    wrapped = Image.fromarray(np.pad(grid, 3, mode="wrap"))
+    return wrapped.resize((size, size), Image.Resampling.BICUBIC, box=(3, 3, cells + 3, cells + 3))
 
 
 def _moved(tile: Image.Image, seed: int) -> Image.Image:
@@ -56,7 +57,9 @@ def _moved(tile: Image.Image, seed: int) -> Image.Image:
 def _vignette(size: int, strength: int) -> Image.Image:
     axis = np.linspace(-1, 1, size, dtype=np.float32)
     far = axis[None, :] ** 2 + axis[:, None] ** 2
-    return Image.fromarray((255 - strength * np.clip(far - 0.5, 0, 1.5) / 1.5).astype(np.uint8)).convert("RGB")
+    return Image.fromarray(
+        (255 - strength * np.clip(far - 0.5, 0, 1.5) / 1.5).astype(np.uint8)
+    ).convert("RGB")
 
 
 @cache
@@ -68,15 +71,15 @@ def _grain(size: int, strength: int) -> Image.Image:
 
 
 def _photo(drawing: Drawing) -> Image.Image:
-    image = ImageChops.multiply(drawing.image, _vignette(drawing.size, 84))
-    return ImageChops.multiply(image, _moved(_grain(drawing.size, 9), drawing.seed))
+    image = ImageChops.multiply(drawing.image, _vignette(drawing.size, 72))
+    return ImageChops.multiply(image, _moved(_grain(drawing.size, 6), drawing.seed))
 
 
 def _black_and_white(drawing: Drawing) -> Image.Image:
     grey = ImageOps.autocontrast(drawing.image.convert("L"), cutoff=1)
-    curve = [round(255 * min(1, max(0, (x / 255 - 0.5) * 1.18 + 0.49))) for x in range(256)]
-    image = ImageChops.multiply(grey.point(curve).convert("RGB"), _vignette(drawing.size, 120))
-    return ImageChops.multiply(image, _moved(_grain(drawing.size, 20), drawing.seed))
+    curve = [round(255 * min(1, max(0, (x / 255 - 0.5) * 1.02 + 0.54))) for x in range(256)]
+    image = ImageChops.multiply(grey.point(curve).convert("RGB"), _vignette(drawing.size, 100))
+    return ImageChops.multiply(image, _moved(_grain(drawing.size, 16), drawing.seed))
 
 
 @cache
@@ -94,7 +97,16 @@ def _hatching(size: int) -> tuple[Image.Image, Image.Image, Image.Image]:
                 reach = rng.uniform(0.05, 0.14)
                 y = row * gap + rng.uniform(-0.3, 0.3) * gap
                 tone = rng.randint(96, 168)
-                draw.line((x * big, (y + x * lean) * big, (x + reach) * big, (y + (x + reach) * lean) * big), fill=tone, width=max(1, round(big * 0.0032)))
+                draw.line(
+                    (
+                        x * big,
+                        (y + x * lean) * big,
+                        (x + reach) * big,
+                        (y + (x + reach) * lean) * big,
+                    ),
+                    fill=tone,
+                    width=max(1, round(big * 0.0032)),
+                )
                 x += reach + rng.uniform(0, 0.02)
         layers.append(layer.reduce(2))
     return layers[0], layers[1], layers[2]
@@ -109,13 +121,23 @@ def _pencil(drawing: Drawing) -> Image.Image:
     paper = Image.new("L", (size, size), 255)
     for layer, below, soft in zip(_hatching(size), (178, 122, 76), (40, 36, 30), strict=True):
         tone = [max(0, min(255, round((below + soft - x) / soft * 255))) for x in range(256)]
-        paper = ImageChops.multiply(paper, Image.composite(layer, Image.new("L", (size, size), 255), lifted.point(tone)))
+        paper = ImageChops.multiply(
+            paper, Image.composite(layer, Image.new("L", (size, size), 255), lifted.point(tone))
+        )
     page = ImageChops.multiply(paper, lines)
+    page = Image.composite(
+        page, page.point([round(255 - (255 - x) * 0.62) for x in range(256)]), drawing.mask
+    )
     colour = ImageOps.colorize(page, (58, 56, 62), (250, 247, 238))
     if drawing.paint_shows:
         crayon = ImageEnhance.Color(drawing.image).enhance(1.25)
         crayon = Image.blend(crayon, Image.new("RGB", (size, size), (255, 255, 255)), 0.22)
-        stroke = ImageChops.multiply(drawing.mask, _moved(_noise(size, 160, 5), drawing.seed).point([min(255, 130 + x) for x in range(256)]))
+        stroke = ImageChops.multiply(
+            drawing.mask,
+            _moved(_noise(size, 160, 5), drawing.seed).point(
+                [min(255, 130 + x) for x in range(256)]
+            ),
+        )
         colour = Image.composite(ImageChops.multiply(colour, crayon), colour, stroke)
     return colour
 
@@ -131,12 +153,14 @@ def _dodge(base: Image.Image, blurred: Image.Image) -> Image.Image:
 @cache
 def _wobble(size: int) -> Indices:
     """Return for each pixel the flat index that a wet brush takes its colour from."""
-    reach = size * 0.014
+    reach = size * 0.009
     dx, dy = (
-        (np.asarray(_noise(size, cells, key), dtype=np.float32) / 255 - 0.5) * reach * 2 for cells, key in ((28, 21), (28, 22))
+        (np.asarray(_noise(size, cells, key), dtype=np.float32) / 255 - 0.5) * reach * 2
+        for cells, key in ((28, 21), (28, 22))
     )
     fx, fy = (
-        (np.asarray(_noise(size, cells, key), dtype=np.float32) / 255 - 0.5) * reach * 0.7 for cells, key in ((96, 23), (96, 24))
+        (np.asarray(_noise(size, cells, key), dtype=np.float32) / 255 - 0.5) * reach * 0.8
+        for cells, key in ((96, 23), (96, 24))
     )
     rows, columns = np.mgrid[0:size, 0:size].astype(np.float32)
     x = np.clip(columns + dx + fx, 0, size - 1).astype(np.int32)
@@ -154,14 +178,32 @@ def _gather(image: Image.Image, indices: Indices) -> Image.Image:
 def _watercolour(drawing: Drawing) -> Image.Image:
     size = drawing.size
     wet = _gather(drawing.image, _wobble(size)).filter(ImageFilter.BoxBlur(size * 0.0016))
-    broad = wet.reduce(4).filter(ImageFilter.BoxBlur(size * 0.004)).resize((size, size), Image.Resampling.BILINEAR)
-    pigment = ImageChops.subtract(broad, wet, 1, 0)  # darker than its surroundings: where pigment gathers
-    pooled = ImageChops.subtract(Image.blend(wet, broad, 0.35), pigment.point([round(x * 0.55) for x in range(256)] * 3))
+    broad = (
+        wet.reduce(4)
+        .filter(ImageFilter.BoxBlur(size * 0.004))
+        .resize((size, size), Image.Resampling.BILINEAR)
+    )
+    pigment = ImageChops.subtract(
+        broad, wet, 1, 0
+    )  # darker than its surroundings: where pigment gathers
+    pooled = ImageChops.subtract(
+        Image.blend(wet, broad, 0.35), pigment.point([round(x * 0.55) for x in range(256)] * 3)
+    )
     washed = Image.blend(pooled, Image.new("RGB", (size, size), (255, 255, 255)), 0.2)
-    blotches = _moved(_noise(size, 9, 31), drawing.seed).point([min(70, round(x * 0.3)) for x in range(256)])
-    washed = Image.composite(Image.new("RGB", (size, size), (255, 255, 252)), washed, ImageChops.subtract(blotches, drawing.mask.point([round(x * 0.2) for x in range(256)])))
+    blotches = _moved(_noise(size, 9, 31), drawing.seed).point(
+        [min(70, round(x * 0.3)) for x in range(256)]
+    )
+    washed = Image.composite(
+        Image.new("RGB", (size, size), (255, 255, 252)),
+        washed,
+        ImageChops.subtract(blotches, drawing.mask.point([round(x * 0.2) for x in range(256)])),
+    )
     washed = ImageChops.multiply(washed, _paper(size))
-    return Image.composite(washed, ImageChops.multiply(Image.new("RGB", (size, size), (252, 250, 243)), _paper(size)), _moved_edge(size, drawing.seed))
+    return Image.composite(
+        washed,
+        ImageChops.multiply(Image.new("RGB", (size, size), (252, 250, 243)), _paper(size)),
+        _moved_edge(size, drawing.seed),
+    )
 
 
 @cache
@@ -174,7 +216,9 @@ def _paper(size: int) -> Image.Image:
 def _edge(size: int) -> Image.Image:
     """Return where the wash ends before the sheet does: white inside, ragged border."""
     rows = np.linspace(0, 1, size, dtype=np.float32)
-    inset = np.minimum(np.minimum(rows[:, None], 1 - rows[:, None]), np.minimum(rows[None, :], 1 - rows[None, :]))
+    inset = np.minimum(
+        np.minimum(rows[:, None], 1 - rows[:, None]), np.minimum(rows[None, :], 1 - rows[None, :])
+    )
     ragged = inset + (np.asarray(_noise(size, 22, 51), dtype=np.float32) / 255 - 0.5) * 0.045
     ragged += (np.asarray(_noise(size, 90, 52), dtype=np.float32) / 255 - 0.5) * 0.02
     return Image.fromarray((np.clip((ragged - 0.028) * 140, 0, 1) * 255).astype(np.uint8))
@@ -182,7 +226,12 @@ def _edge(size: int) -> Image.Image:
 
 def _moved_edge(size: int, seed: int) -> Image.Image:
     edge = _edge(size)
-    turns = (None, Image.Transpose.FLIP_LEFT_RIGHT, Image.Transpose.ROTATE_180, Image.Transpose.FLIP_TOP_BOTTOM)
+    turns = (
+        None,
+        Image.Transpose.FLIP_LEFT_RIGHT,
+        Image.Transpose.ROTATE_180,
+        Image.Transpose.FLIP_TOP_BOTTOM,
+    )
     turn = turns[seed % 4]
     return edge if turn is None else edge.transpose(turn)
 
@@ -193,7 +242,9 @@ PIXEL_GRID: Final = 64
 def _pixel(drawing: Drawing) -> Image.Image:
     size = drawing.size
     small = drawing.image.resize((PIXEL_GRID, PIXEL_GRID), Image.Resampling.BOX)
-    mask = drawing.mask.resize((PIXEL_GRID, PIXEL_GRID), Image.Resampling.BOX).point([0] * 110 + [255] * 146)
+    mask = drawing.mask.resize((PIXEL_GRID, PIXEL_GRID), Image.Resampling.BOX).point(
+        [0] * 110 + [255] * 146
+    )
     small = ImageEnhance.Color(small).enhance(1.35)
     levels = np.asarray(small, dtype=np.int16) + (_bayer() - 8)[:, :, None]
     small = Image.fromarray((np.clip((levels + 16) // 32 * 32, 0, 255)).astype(np.uint8))
@@ -215,31 +266,39 @@ def _strokes(size: int, length: float, count: int, key: int) -> tuple[Indices, I
     canvas = Image.new("I", (size, size), -1)
     relief = Image.new("L", (size, size), 128)
     ink, bump = ImageDraw.Draw(canvas), ImageDraw.Draw(relief)
-    columns, rows = np.mgrid[0:size, 0:size]
     for _ in range(count):
         x, y = rng.random(), rng.random()
         lean = 0.5 + 0.6 * np.sin(3 * x + 2 * y) + rng.uniform(-0.45, 0.45)
         half, thick = length * rng.uniform(0.35, 0.6), length * rng.uniform(0.1, 0.17)
         dx, dy = float(np.cos(lean)) * half, float(np.sin(lean)) * half
         nx, ny = -dy / half * thick, dx / half * thick
-        shape = [(x - dx, y - dy), (x - dx * 0.6 + nx, y - dy * 0.6 + ny), (x + dx * 0.7 + nx, y + dy * 0.7 + ny), (x + dx, y + dy), (x + dx * 0.7 - nx, y + dy * 0.7 - ny), (x - dx * 0.6 - nx, y - dy * 0.6 - ny)]
+        shape = [
+            (x - dx, y - dy),
+            (x - dx * 0.6 + nx, y - dy * 0.6 + ny),
+            (x + dx * 0.7 + nx, y + dy * 0.7 + ny),
+            (x + dx, y + dy),
+            (x + dx * 0.7 - nx, y + dy * 0.7 - ny),
+            (x - dx * 0.6 - nx, y - dy * 0.6 - ny),
+        ]
         pixels = [(px * size, py * size) for px, py in shape]
         ink.polygon(pixels, fill=min(size - 1, int(y * size)) * size + min(size - 1, int(x * size)))
         tone = rng.randint(104, 150)
+        crest = min(1.0, size / 400)
         bump.polygon(pixels, fill=tone)
-        bump.line([pixels[1], pixels[2]], fill=min(255, tone + 46), width=max(1, size // 400))
-        bump.line([pixels[5], pixels[4]], fill=tone - 40, width=max(1, size // 400))
+        bump.line([pixels[1], pixels[2]], fill=tone + round(46 * crest), width=max(1, size // 400))
+        bump.line([pixels[5], pixels[4]], fill=tone - round(40 * crest), width=max(1, size // 400))
     chosen = np.asarray(canvas, dtype=np.int32).reshape(-1)
     own = np.arange(size * size, dtype=np.int32)
-    del columns, rows
-    return np.where(chosen < 0, own, chosen).reshape(size, size), relief.filter(ImageFilter.BoxBlur(size * 0.0008))
+    return np.where(chosen < 0, own, chosen).reshape(size, size), relief.filter(
+        ImageFilter.BoxBlur(size * 0.0008)
+    )
 
 
 def _oil(drawing: Drawing) -> Image.Image:
     size = drawing.size
     rich = ImageEnhance.Color(drawing.image).enhance(1.2)
     coarse, coarse_relief = _strokes(size, 0.062, 5200, 61)
-    fine, fine_relief = _strokes(size, 0.022, 16000, 62)
+    fine, fine_relief = _strokes(size, 0.014, 34000, 62)
     mask = drawing.mask
     image = Image.composite(_gather(rich, fine), _gather(rich, coarse), mask)
     relief = Image.composite(fine_relief, coarse_relief, mask).convert("RGB")

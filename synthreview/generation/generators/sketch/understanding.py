@@ -7,7 +7,7 @@ Rules, in the order in which they are applied:
 2. Carrier and look: in "a dalmatian-style car", "a dog-shaped cup", "a car that
    looks like a fish" the carrier is drawn (car, cup, car) and the other thing only
    lends its pattern. A look may come from an animal that cannot be drawn itself
-   ("a zebra-striped boat").
+   ("a zebra-striped boat"), and a pattern may be named alone ("a spotted cup").
 3. Of several objects the first is drawn; the others are reported as unknown words.
 4. A colour belongs to the object unless it stands right before something else
    ("a blue sky", "a green meadow").
@@ -44,17 +44,16 @@ _EMPTY_WORDS: Final = frozenset(
     image picture pic illustration scene view shot depicting showing shows show featuring style styled
     draw paint painted make create generate render rendered please me coloured colored colour color
     background setting very light dark bright pale deep vivid while up down along around through across out off
-    among amid amongst against
-    wooden sandy grassy sky""".split()
-) - {"sky"}
+    among amid amongst against wooden sandy grassy""".split()
+)
 
 _LIKE_BEFORE: Final = frozenset(
-    """style styled shaped like themed patterned print printed looking striped spotted inspired esque
-    colored coloured design decorated covered""".split()
+    """style styled shaped like themed patterned print printed looking inspired esque
+    colored coloured design decorated covered print markings coat fur skin""".split()
 )
 _LIKE_AFTER: Final = re.compile(
     r"^(?:that |which |it )*"
-    r"(?:(?:looks?|looking|shaped|painted|styled|dressed|disguised|designed|decorated|made up|patterned) )*"
+    r"(?:(?:looks?|looking|shaped|painted|styled|dressed|disguised|designed|decorated|made(?: up)?|patterned) )*"
     r"(?:like|as|to look like|in the (?:shape|style|form|look) of|with the (?:pattern|look) of|resembling|resembles)"
     r"(?: (?:a|an|the|some))* $"
 )
@@ -87,6 +86,9 @@ class _Span:
     text: str
 
 
+_END: Final = _Span("end", (), "")
+
+
 def understand(prompt: str) -> Understood:
     """Return what the prompt asks and which of its words are not known. Raises nothing."""
     spans = _spans(_tokens(prompt))
@@ -94,8 +96,7 @@ def understand(prompt: str) -> Understood:
     unknown = [span for span in spans if span.kind == "unknown"]
     objects = [span for span in spans if span.kind == "object"]
     subject = objects[0].names[0] if objects else None
-    unknown += objects[1:] if subject else []
-    unknown += [span for span in objects[1:] if span not in unknown]
+    unknown += objects[1:]
     colour = _colour(spans, unknown)
     action = _action(spans, subject, unknown)
     reported = [span.text for span in spans if any(span is other for other in unknown)]
@@ -184,11 +185,17 @@ def _spans(tokens: list[str]) -> list[_Span]:
         if match is not None:
             end, kind, names = match
         else:
-            kind = "empty" if tokens[at] in _EMPTY_WORDS | _LIKE_WORDS else "unknown"
             end, names = at + 1, (tokens[at],)
+            kind = _kind_of_stray(tokens[at])
         spans.append(_Span(kind, names, " ".join(tokens[at:end])))
         at = end
     return spans
+
+
+def _kind_of_stray(token: str) -> str:
+    if any(form in vocabulary.LOOK_WORDS for form in _singulars(token)):
+        return "look"
+    return "empty" if token in _EMPTY_WORDS | _LIKE_WORDS else "unknown"
 
 
 _LIKE_WORDS: Final = _LIKE_BEFORE | frozenset(
@@ -201,7 +208,9 @@ def _lends(span: _Span) -> str | None:
     """Return the pattern that a span lends, if it is a thing with a known one."""
     if span.kind not in {"object", "unknown"}:
         return None
-    return next((vocabulary.LOOK_OF[f] for f in _singulars(span.names[0]) if f in vocabulary.LOOK_OF), None)
+    return next(
+        (vocabulary.LOOK_OF[f] for f in _singulars(span.names[0]) if f in vocabulary.LOOK_OF), None
+    )
 
 
 def _take_look(spans: list[_Span]) -> str | None:
@@ -211,13 +220,28 @@ def _take_look(spans: list[_Span]) -> str | None:
         look = _lends(span)
         if look is None or carriers in ([], [i]):
             continue
-        after = spans[i + 1].text if i + 1 < len(spans) else ""
-        before_carrier = any(j > i for j in carriers)
-        is_like = (after in _LIKE_BEFORE and before_carrier) or _is_compared(spans, i)
-        if is_like:
+        if _is_lending(spans, i, before_carrier=any(j > i for j in carriers)) or _is_compared(
+            spans, i
+        ):
             spans[i] = _Span("empty", span.names, span.text)
             return look
-    return None
+    named = next((span.names[0] for span in spans if span.kind == "look"), None)
+    return next(
+        (vocabulary.LOOK_WORDS[f] for f in _singulars(named or "") if f in vocabulary.LOOK_WORDS),
+        None,
+    )
+
+
+def _is_lending(spans: list[_Span], i: int, *, before_carrier: bool) -> bool:
+    """Say whether span `i` lends its look to what follows ("dog-shaped …") or names it ("zebra stripes")."""
+    after, then = ([*(span for span in spans[i + 1 : i + 3]), _END, _END])[:2]
+    if after.kind == "look":
+        return True
+    return (
+        before_carrier
+        and after.text in _LIKE_BEFORE
+        and then.text not in {"like", "as", "a", "an", "the"}
+    )
 
 
 def _is_compared(spans: list[_Span], i: int) -> bool:
