@@ -94,7 +94,11 @@ def test_every_template_is_free_of_inline_script_and_style() -> None:
 
 def test_the_private_truth_is_read_by_nothing_that_people_or_scorers_see() -> None:
     """Only the job that stores it, its own model, and tests may name it."""
-    allowed = {"generation/models.py", "generation/jobs.py", "generation/migrations/0001_initial.py"}
+    allowed = {
+        "generation/models.py",
+        "generation/jobs.py",
+        "generation/migrations/0001_initial.py",
+    }
     package = ROOT / "synthreview"
     for source in package.rglob("*.py"):
         name = source.relative_to(package).as_posix()
