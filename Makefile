@@ -16,7 +16,7 @@ FIND_PYTHON = for p in "$(PYTHON)" python3 python3.13 python3.12 python3.11 pyth
     && break; p=; done; \
   [ -n "$$p" ] || { echo "Python 3.11 or newer is needed; PYTHON=/path/to/python3 names one" >&2; exit 1; }
 
-.PHONY: help demo demo-reset test lint format screenshots bench constraints
+.PHONY: help demo demo-reset test lint lint-style lint-types lint-layers lint-templates lint-django format screenshots bench constraints
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -34,12 +34,22 @@ test: $(VENV)/.installed-dev  ## run all tests, on PostgreSQL and on SQLite; JOB
 	@echo "--- all tests, on SQLite"
 	@$(RUN) -m pytest -n $(JOBS)
 
-lint: $(VENV)/.installed-dev  ## check style, types, layers, templates, migrations, deployment
+lint: lint-style lint-types lint-layers lint-templates lint-django  ## check style, types, layers, templates, deployment; -k goes on
+
+lint-style: $(VENV)/.installed-dev
 	@$(RUN) -m ruff check .
 	@$(RUN) -m ruff format --check .
+
+lint-types: $(VENV)/.installed-dev
 	@$(RUN) -m mypy
+
+lint-layers: $(VENV)/.installed-dev
 	@$(VENV)/bin/lint-imports
-	@find templates -name '*.html' -exec $(VENV)/bin/djade --check {} +
+
+lint-templates: $(VENV)/.installed-dev
+	@find templates -name '*.html' -exec $(VENV)/bin/djade --target-version 5.2 --check {} +
+
+lint-django: $(VENV)/.installed-dev
 	@$(LIKE_PRODUCTION) $(RUN) manage.py makemigrations --check --dry-run
 	@$(LIKE_PRODUCTION) $(RUN) manage.py check --deploy --fail-level WARNING
 
@@ -49,7 +59,7 @@ LIKE_PRODUCTION = SYNTHREVIEW_DATA=$(CURDIR)/var/lint SYNTHREVIEW_HTTPS=1 \
 format: $(VENV)/.installed-dev  ## mend what can be mended by itself
 	@$(RUN) -m ruff check --fix .
 	@$(RUN) -m ruff format .
-	@find templates -name '*.html' -exec $(VENV)/bin/djade {} +
+	@find templates -name '*.html' -exec $(VENV)/bin/djade --target-version 5.2 {} +
 
 screenshots: $(VENV)/.installed-dev  ## take the pictures of docs/ anew
 	@$(RUN) -m tests.prepare

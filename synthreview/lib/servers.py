@@ -287,6 +287,10 @@ def _reachable(binaries: Path, user: str, copy: Path) -> Path:
             extra_groups=[],
         )
     except (OSError, subprocess.CalledProcessError):
-        shutil.copytree(binaries.parent, copy, symlinks=True)
-        return copy / "bin"
+        # The wheel: its binaries find their libraries by a path relative to themselves.
+        package = binaries.parents[1]
+        for part in (package, package.with_name(f"{package.name}.libs")):
+            if part.exists():
+                shutil.copytree(part, copy / part.name, symlinks=True)
+        return copy / binaries.relative_to(package.parent)
     return binaries
