@@ -87,7 +87,7 @@ def make_call(run: Run, prompt: Prompt, **fields: Any) -> Call:
 
 
 def tiny_png(number: int = 0) -> bytes:
-    """Return a PNG of 16 × 16 pixels, another one for each number."""
+    """Return a PNG of 16 x 16 pixels, another one for each number."""
     buffer = io.BytesIO()
     colour = (number % 256, number // 256 % 256, 128)
     Image.new("RGB", (16, 16), colour).save(buffer, "PNG")

@@ -44,35 +44,36 @@ document.addEventListener("click", (event) => {
   event.target.closest("[data-dismiss]")?.closest(".message")?.remove();
 });
 
-// --- Selection: <input data-select-all="name"> ticks every box of that name in its form.
-function boxesOf(master) {
-  return [...master.form.elements].filter(
-    (box) => box.type === "checkbox" && box.name === master.dataset.selectAll,
-  );
-}
-function showSelection(master) {
-  const boxes = boxesOf(master);
+// --- Selection: <input data-select-all="name"> ticks every box of that name in its form;
+// <output data-selected-count> of the form says how many are ticked.
+function showSelection(form) {
+  const fields = [...form.elements];
+  const master = fields.find((field) => field.dataset.selectAll);
+  if (!master) return;
+  const boxes = fields.filter((field) => field.name === master.dataset.selectAll);
   const ticked = boxes.filter((box) => box.checked).length;
+  master.closest("[hidden]")?.removeAttribute("hidden");
   master.checked = ticked > 0 && ticked === boxes.length;
   master.indeterminate = ticked > 0 && ticked < boxes.length;
-  for (const output of master.form.querySelectorAll("[data-selected-count]")) {
+  for (const output of fields.filter((field) => "selectedCount" in field.dataset)) {
     output.textContent = ticked ? `${ticked} selected` : "";
   }
 }
 document.addEventListener("change", (event) => {
   const box = event.target;
+  if (box.type !== "checkbox" || !box.form) return;
   if (box.dataset.selectAll) {
-    for (const other of boxesOf(box)) other.checked = box.checked;
-    showSelection(box);
-  } else if (box.type === "checkbox" && box.form) {
-    const master = box.form.querySelector(`[data-select-all="${CSS.escape(box.name)}"]`);
-    if (master) showSelection(master);
+    for (const other of box.form.elements) {
+      if (other.name === box.dataset.selectAll) other.checked = box.checked;
+    }
   }
+  showSelection(box.form);
 });
-for (const master of document.querySelectorAll("[data-select-all]")) {
-  master.hidden = false;
-  showSelection(master);
+function showSelections() {
+  for (const master of document.querySelectorAll("[data-select-all]")) showSelection(master.form);
 }
+document.addEventListener("htmx:afterSettle", showSelections);
+showSelections();
 
 // --- The session has ended: show the sign-in page, not a part of it inside this one.
 document.addEventListener("htmx:beforeSwap", (event) => {

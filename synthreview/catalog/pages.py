@@ -6,14 +6,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 from django.contrib.auth.models import AnonymousUser
-from django.shortcuts import get_object_or_404
+from django.shortcuts import get_object_or_404, render
 from django.urls import reverse
+from django.utils.cache import patch_vary_headers
 
 from synthreview.catalog.models import Dataset
 from synthreview.catalog.permissions import Action, require
 
 if TYPE_CHECKING:
-    from django.http import HttpRequest
+    from django.http import HttpRequest, HttpResponse
 
     from synthreview.accounts.models import User
 
@@ -39,7 +40,7 @@ TABS = (
         "Settings",
         "dataset-settings",
         Action.CURATE,
-        ("class-new", "class-edit", "axes", "members"),
+        ("classes", "class-new", "class-edit", "axes", "members"),
     ),
 )
 
@@ -83,3 +84,14 @@ def dataset_context(
             if tab.action in allowed
         ],
     }
+
+
+def page_or_part(
+    request: HttpRequest, page: str, part: str, context: dict[str, Any]
+) -> HttpResponse:
+    """Render the whole page, or for htmx only the part of it that changes, from one context."""
+    htmx = getattr(request, "htmx", None)
+    wants_part = bool(htmx) and not htmx.history_restore_request
+    response = render(request, part if wants_part else page, context)
+    patch_vary_headers(response, ["HX-Request"])
+    return response

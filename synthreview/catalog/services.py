@@ -21,6 +21,14 @@ from synthreview.catalog.models import (
 from synthreview.catalog.permissions import Role
 
 
+class LastAdminError(ValueError):
+    """The dataset would be left without an admin."""
+
+
+class ClassInUseError(ValueError):
+    """The class has images, and those are evidence."""
+
+
 def unique_slug(name: str, taken: Iterable[str]) -> str:
     """Return a slug of `name` that is safe as a folder and not among `taken`.
 
@@ -78,6 +86,39 @@ def set_role(*, dataset: Dataset, user: User, role: str) -> Membership:
         dataset=dataset, user=user, defaults={"role": role}
     )
     return membership
+
+
+@transaction.atomic
+def change_role(membership: Membership, role: str) -> None:
+    """Change a member's role. Raises LastAdminError."""
+    if role != Role.ADMIN:
+        _check_other_admin(membership)
+    Membership.objects.filter(pk=membership.pk).update(role=role)
+
+
+@transaction.atomic
+def remove_member(membership: Membership) -> None:
+    """End a membership; what the person decided stays. Raises LastAdminError."""
+    _check_other_admin(membership)
+    membership.delete()
+
+
+def _check_other_admin(membership: Membership) -> None:
+    # The lock keeps two admins from demoting each other at the same moment.
+    Dataset.objects.select_for_update().get(pk=membership.dataset_id)
+    admins = Membership.objects.filter(dataset=membership.dataset_id, role=Role.ADMIN)
+    if set(admins.values_list("pk", flat=True)) == {membership.pk}:
+        raise LastAdminError("A dataset needs an admin: make somebody else one first.")
+
+
+def delete_class(label_class: LabelClass) -> None:
+    """Delete a class and its prompts. Raises ClassInUseError where it has images or runs."""
+    try:
+        label_class.delete()
+    except ProtectedError:
+        raise ClassInUseError(
+            f"{label_class.name} has been drawn already, so it must stay: its images are evidence."
+        ) from None
 
 
 @transaction.atomic

@@ -1,3 +1,21 @@
 """Addresses of this stage."""
 
-urlpatterns: list = []
+from django.urls import path
+
+from synthreview.catalog import views
+
+urlpatterns = [
+    path("datasets/new", views.new_dataset, name="dataset-new"),
+    path("d/<slug:slug>/settings/", views.dataset_settings, name="dataset-settings"),
+    path("d/<slug:slug>/settings/classes/", views.classes, name="classes"),
+    path("d/<slug:slug>/settings/classes/new", views.new_class, name="class-new"),
+    path("d/<slug:slug>/settings/classes/<int:pk>/", views.edit_class, name="class-edit"),
+    path("d/<slug:slug>/settings/classes/<int:pk>/delete", views.delete_class, name="class-delete"),
+    path("d/<slug:slug>/settings/axes/", views.axes, name="axes"),
+    path("d/<slug:slug>/settings/axes/<int:pk>/delete", views.delete_axis, name="axis-delete"),
+    path("d/<slug:slug>/settings/members/", views.members, name="members"),
+    path("d/<slug:slug>/settings/members/<int:pk>/", views.change_member, name="member-change"),
+    path(
+        "d/<slug:slug>/settings/members/<int:pk>/remove", views.remove_member, name="member-remove"
+    ),
+]
