@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Mapping
 from typing import Any, ClassVar, NoReturn
 
@@ -39,7 +40,7 @@ class ScriptCommand(BaseCommand):
         except KeyboardInterrupt:
             raise CommandError(self.interrupted(), returncode=130) from None
 
-    def answer_to(self, **options: Any) -> None:
+    def answer_to(self, *args: Any, **options: Any) -> None:
         """Do the command's work and end with `answer`."""
         raise NotImplementedError
 
@@ -56,10 +57,7 @@ class ScriptCommand(BaseCommand):
 
     def bar(self, *, total: int | None, unit: str) -> tqdm[NoReturn]:
         """Return a progress bar on stderr; it shows nothing where no person looks."""
-        return tqdm(total=total, unit=f" {unit}", file=self.stderr._out, disable=self._is_unseen())
-
-    def _is_unseen(self) -> bool:
-        return not self.stderr.isatty()
+        return tqdm(total=total, unit=f" {unit}", disable=not sys.stderr.isatty())
 
 
 class DatasetCommand(ScriptCommand):

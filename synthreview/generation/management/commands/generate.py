@@ -1,0 +1,180 @@
+"""`manage.py generate DATASET`: start a run, and with --wait draw until it has ended."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import Counter
+from typing import Any
+
+from django.core.management.base import CommandError, CommandParser
+from django.db import transaction
+
+from synthreview.catalog.management.base import (
+    DatasetCommand,
+    find_classes,
+    find_dataset,
+    listed,
+    one_line,
+)
+from synthreview.catalog.models import Dataset
+from synthreview.generation.jobs import draw_call
+from synthreview.generation.models import GeneratedImage, Run
+from synthreview.generation.services import RunError, approved_prompts, start_run
+from synthreview.lib.adapters import UnknownAdapterError
+from synthreview.prompting.models import Prompt, PromptState
+from synthreview.prompting.services import write_prompts
+from synthreview.prompting.techniques import WRITTEN
+from synthreview.work.models import WorkState
+from synthreview.work.services import take_back_overdue
+
+FIRST_PROMPTS = 4  # captions per class and technique of a first run
+IDLE_S = 0.2
+TAKE_BACK_EVERY_S = 5.0
+
+
+class Command(DatasetCommand):
+    help = "Have images drawn from the approved captions, evenly."
+    expected = (RunError, UnknownAdapterError)
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        super().add_arguments(parser)
+        parser.add_argument("--count", type=int, required=True, help="images")
+        parser.add_argument(
+            "--class", action="append", dest="class_names", metavar="NAME", help="repeatable"
+        )
+        parser.add_argument(
+            "--technique", action="append", dest="techniques", choices=WRITTEN, help="repeatable"
+        )
+        parser.add_argument("--generator", default="sketch", help="an alias of GENERATORS")
+        parser.add_argument("--size", type=int, default=512, dest="size_px", help="pixels")
+        parser.add_argument("--seed", type=int, help="the same seed, the same run")
+        parser.add_argument(
+            "--option",
+            action="append",
+            dest="settings_given",
+            metavar="KEY=VALUE",
+            help="of the generator, such as fault_rate=0.2; repeatable",
+        )
+        parser.add_argument(
+            "--first-run",
+            action="store_true",
+            help="write captions where there are none; do nothing where there are images",
+        )
+        parser.add_argument(
+            "--wait", action="store_true", help="draw along, with or without workers, to the end"
+        )
+
+    def answer_to(
+        self,
+        *,
+        dataset: str,
+        count: int,
+        class_names: list[str] | None,
+        techniques: list[str] | None,
+        generator: str,
+        size_px: int,
+        seed: int | None,
+        settings_given: list[str] | None,
+        first_run: bool,
+        wait: bool,
+        **options: Any,
+    ) -> None:
+        found = find_dataset(dataset)
+        if seed is not None and not 0 <= seed < 2**62:
+            raise CommandError(f"--seed {seed}: choose 0 or above, below 2^62.")
+        given = dict(parse_option(text) for text in settings_given or [])
+        if first_run and GeneratedImage.objects.filter(dataset=found).exists():
+            facts = {"dataset": found.slug, "run": None, "images": 0, "state": "has images"}
+            self.answer(facts, f"{found.name} has images already; nothing was started.", options)
+            return
+        classes = find_classes(found, class_names)
+        with transaction.atomic():
+            if first_run and not Prompt.objects.filter(dataset=found).exists():
+                write_first_prompts(found)
+            run = start_run(
+                dataset=found,
+                prompts=approved_prompts(found, classes=classes, techniques=techniques),
+                count=count,
+                generator_alias=generator,
+                size_px=size_px,
+                seed=seed,
+                options=given,
+            )
+        self.started = run
+        if wait:
+            self.wait_for(run, quiet=options["verbosity"] == 0)
+        self.tell(run, options)
+
+    def wait_for(self, run: Run, *, quiet: bool) -> None:
+        """Draw due calls beside any workers until none of the run is open."""
+        take_back_at = time.monotonic() + TAKE_BACK_EVERY_S
+        with self.bar(total=run.image_count, unit="images") as bar:
+            bar.disable = bar.disable or quiet
+            while run.calls.open().exists():
+                if (next_pk := run.calls.due().order_by("pk").values_list("pk").first()) is None:
+                    time.sleep(IDLE_S)  # workers draw the rest, or it is put off
+                else:
+                    draw_call(next_pk[0])
+                if time.monotonic() >= take_back_at:
+                    take_back_overdue()
+                    take_back_at = time.monotonic() + TAKE_BACK_EVERY_S
+                bar.update(GeneratedImage.objects.filter(run=run).count() - bar.n)
+
+    def tell(self, run: Run, options: dict[str, Any]) -> None:
+        """Answer with what there is; failed calls end the command with code 1 all the same."""
+        counts = run.counts()
+        reasons = Counter(
+            one_line(error)[:200]
+            for error in run.calls.filter(
+                state__in=[WorkState.FAILED, WorkState.UNKNOWN]
+            ).values_list("error", flat=True)
+        )
+        facts = {
+            "dataset": run.dataset.slug,
+            "run": run.number,
+            "asked": run.image_count,
+            "images": counts["images"],
+            "calls": {state: counts[state] for state in WorkState.values},
+            "reasons": dict(reasons.most_common(20)),
+        }
+        self.answer(facts, sentence(run, counts), options)
+        if reasons:
+            lost = counts[WorkState.FAILED] + counts[WorkState.UNKNOWN]
+            said = listed((f"{number} times: {why}" for why, number in reasons.most_common()), 5)
+            raise CommandError(f"{lost} calls of run {run.number} came to nothing: {said}.")
+
+    def interrupted(self) -> str:
+        if run := getattr(self, "started", None):
+            return f"Stopped waiting; run {run.number} goes on wherever workers run."
+        return super().interrupted()
+
+
+def sentence(run: Run, counts: dict[str, int]) -> str:
+    if counts["open"]:
+        return f"Run {run.number}: {run.image_count} images are ordered, {counts['images']} drawn."
+    return f"Run {run.number} has ended: {counts['images']} of {run.image_count} images drawn."
+
+
+def parse_option(text: str) -> tuple[str, Any]:
+    """Return ("fault_rate", 0.2) of "fault_rate=0.2"; what is no JSON is a text."""
+    key, equals, value = text.partition("=")
+    if not equals or not key.strip():
+        raise CommandError(f"--option {text!r}: write key=value, for example fault_rate=0.2.")
+    try:
+        return key.strip(), json.loads(value)
+    except ValueError:
+        return key.strip(), value
+
+
+def write_first_prompts(dataset: Dataset) -> None:
+    """Give a dataset without captions some of each technique, approved."""
+    classes = find_classes(dataset, None)
+    for technique in WRITTEN:
+        write_prompts(
+            dataset=dataset,
+            classes=classes,
+            technique=technique,
+            count=FIRST_PROMPTS * len(classes),
+            state=PromptState.APPROVED,
+        )
