@@ -41,8 +41,8 @@ class SketchGenerator:
 
     title = "Sketch (demonstration)"
     notice = (
-        "Sketch is a demonstration generator: it draws a small cartoon world and makes mistakes on purpose. "
-        "Its images are not training data for the real world."
+        "Sketch is a demonstration generator: it draws a small cartoon world "
+        "and makes mistakes on purpose. Its images are not training data for the real world."
     )
     model = "sketch"
 
@@ -141,7 +141,7 @@ def _draw_one(understood: Understood, seed: int, size_px: int, fault_rate: float
 
 
 def _revised_prompt(understood: Understood) -> str | None:
-    """Return what was understood, where the prompt said more than that; nothing of what was drawn."""
+    """Return what was understood, where the prompt said more; nothing of what was drawn."""
     if not understood.unknown_words:
         return None
     said = (
@@ -151,7 +151,8 @@ def _revised_prompt(understood: Understood) -> str | None:
         understood.object,
         understood.environment,
     )
-    return f"{_listed(word for word in said if word)} (not understood: {_listed(understood.unknown_words)})"
+    drawn = _listed(word for word in said if word)
+    return f"{drawn} (not understood: {_listed(understood.unknown_words)})"
 
 
 def encode_png(image: Image.Image) -> bytes:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
+from functools import cache
 from typing import Final
 
 from PIL import Image, ImageDraw
@@ -99,6 +100,12 @@ def rounded(points: Sequence[Point], radius: float) -> list[Point]:
                 (u * u * ax + 2 * u * t * x + t * t * bx, u * u * ay + 2 * u * t * y + t * t * by)
             )
     return result
+
+
+@cache
+def path(text: str) -> tuple[Point, ...]:
+    """Return the points of a drawing written as "x y, x y, ...", as in SVG."""
+    return tuple((float(x), float(y)) for x, y in (pair.split() for pair in text.split(",")))
 
 
 def box(x0: float, y0: float, x1: float, y1: float) -> list[Point]:
@@ -222,7 +229,7 @@ class Pen:
 
 
 def fade(canvas: Image.Image, top: float, bottom: float, stops: Sequence[RGB]) -> None:
-    """Fill a band of the canvas (`top`..`bottom` in shares of its height) with a vertical gradient."""
+    """Fill `top`..`bottom` (shares of the canvas's height) with a vertical gradient."""
     draw = ImageDraw.Draw(canvas)
     width, height = canvas.size
     first, last = math.floor(top * height), math.ceil(bottom * height)

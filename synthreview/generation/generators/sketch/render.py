@@ -12,9 +12,11 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Final
 
-from PIL import Image, ImageChops, ImageDraw, ImageFilter
+from PIL import Image, ImageChops, ImageFilter
 
-from synthreview.generation.generators.sketch.objects import PAINTS, SHAPES, Art, Pose
+from synthreview.generation.generators.sketch.art import PAINTS, Art
+from synthreview.generation.generators.sketch.objects import SHAPES, Pose
+from synthreview.generation.generators.sketch.patterns import lay_pattern
 from synthreview.generation.generators.sketch.pen import RGB, Pen, darker, lighter, luminance, mix
 from synthreview.generation.generators.sketch.places import PLACES, Place, camera, draw_place
 from synthreview.generation.generators.sketch.scene import Scene, drawn_colour, shown_action
@@ -165,7 +167,7 @@ def _object_layer(
     )
     shape.draw(art)
     if scene.look and mask is not None:
-        _pattern(layer, mask, scene.look, paint, unit)
+        lay_pattern(layer, mask, scene.look, paint, unit)
     return layer.reduce(_SHARP), (left, top)
 
 
@@ -185,78 +187,6 @@ def _shadow(
     canvas.paste(place.shadow, (round(foot[0] - wide / 2), round(foot[1] - high * 0.55)), mask)
 
 
-def _pattern(layer: Image.Image, mask: Image.Image, look: str, paint: RGB, unit: float) -> None:
-    """Lay a lent pattern over the painted parts of an object's layer."""
-    ink = (40, 36, 44) if luminance(paint) > 90 else (240, 238, 230)
-    sheet = Image.new("L", layer.size)
-    draw = ImageDraw.Draw(sheet)
-    wide, high = layer.size
-    if look == "spots":
-        rng = random.Random(look)
-        for i in range(26):
-            for j in range(26):
-                x, y = (
-                    (i + rng.uniform(0.2, 0.8)) * unit * 0.085,
-                    (j + rng.uniform(0.2, 0.8)) * unit * 0.085,
-                )
-                r = unit * rng.uniform(0.014, 0.032)
-                draw.ellipse((x - r, y - r * 0.8, x + r, y + r * 0.8), fill=255)
-    elif look == "stripes":
-        step = unit * 0.1
-        for i in range(-20, 60):
-            x = i * step
-            draw.polygon(
-                [
-                    (x, 0),
-                    (x + step * 0.45, 0),
-                    (x + step * 0.45 + high * 0.25, high),
-                    (x + high * 0.25, high),
-                ],
-                fill=255,
-            )
-    elif look in {"scales", "petals"}:
-        step = unit * (0.07 if look == "scales" else 0.11)
-        for j in range(round(high / step) + 2):
-            for i in range(round(wide / step) + 2):
-                x, y = (i + 0.5 * (j % 2)) * step, j * step
-                if look == "scales":
-                    draw.arc(
-                        (x - step * 0.5, y - step * 0.5, x + step * 0.5, y + step * 0.5),
-                        10,
-                        170,
-                        fill=255,
-                        width=max(1, round(unit * 0.011)),
-                    )
-                else:
-                    for dx, dy in (
-                        (0, -0.2),
-                        (0.19, -0.06),
-                        (0.12, 0.16),
-                        (-0.12, 0.16),
-                        (-0.19, -0.06),
-                    ):
-                        r = step * 0.13
-                        draw.ellipse(
-                            (
-                                x + dx * step - r,
-                                y + dy * step - r,
-                                x + dx * step + r,
-                                y + dy * step + r,
-                            ),
-                            fill=255,
-                        )
-    else:
-        step = unit * 0.06
-        for j in range(round(high / step) + 2):
-            draw.line((0, j * step, wide, j * step), fill=255, width=max(1, round(unit * 0.009)))
-            for i in range(round(wide / step / 2) + 2):
-                x = (i * 2 + j % 2) * step
-                draw.line(
-                    (x, j * step, x, (j + 1) * step), fill=255, width=max(1, round(unit * 0.009))
-                )
-    layer.paste((*ink, 255), mask=ImageChops.multiply(sheet, mask))
-
-
 def _place_layer(
     image: Image.Image, mask: Image.Image, layer: Image.Image, corner: tuple[int, int], place: Place
 ) -> None:
@@ -274,7 +204,7 @@ def _place_layer(
     )
     around = image.crop((left, top, left + layer.width, top + layer.height))
     body = _lit(layer.convert("RGB"), alpha, size, place)
-    colour, behind = _mean(body, alpha), luminance(_mean(around))
+    colour, behind = _mean_within(body, alpha), luminance(_mean(around))
     near = abs(luminance(colour) - behind) < 56
     is_dim = behind < 128
     glow: RGB = (255, 250, 232) if is_dim else (52, 48, 78)
@@ -287,21 +217,17 @@ def _place_layer(
     mask.paste(255, (left, top), grown)
 
 
-def _mean(image: Image.Image, mask: Image.Image | None = None) -> RGB:
-    if mask is None:
-        pixel = image.resize((1, 1), Image.Resampling.BOX).getpixel((0, 0))
-    else:
-        empty = Image.new("RGB", image.size)
-        weight = max(1, mask.resize((1, 1), Image.Resampling.BOX).getpixel((0, 0)) or 1)  # type: ignore[arg-type]
-        pixel = (
-            Image.composite(image, empty, mask)
-            .resize((1, 1), Image.Resampling.BOX)
-            .getpixel((0, 0))
-        )
-        assert isinstance(pixel, tuple)
-        return tuple(min(255, round(c * 255 / weight)) for c in pixel[:3])  # type: ignore[return-value, operator]
-    assert isinstance(pixel, tuple)
-    return pixel[0], pixel[1], pixel[2]
+def _mean(image: Image.Image) -> RGB:
+    r, g, b = image.resize((1, 1), Image.Resampling.BOX).tobytes()
+    return r, g, b
+
+
+def _mean_within(image: Image.Image, mask: Image.Image) -> RGB:
+    """Return the mean colour where the mask is white."""
+    share = max(1, mask.resize((1, 1), Image.Resampling.BOX).tobytes()[0])
+    total = _mean(Image.composite(image, Image.new("RGB", image.size), mask))
+    r, g, b = (min(255, round(channel * 255 / share)) for channel in total)
+    return r, g, b
 
 
 def _lit(body: Image.Image, alpha: Image.Image, size: int, place: Place) -> Image.Image:

@@ -137,9 +137,9 @@ def _missing_environment(asked: Scene, rng: random.Random) -> Scene:
 _NEAR: Final = {
     frozenset(pair)
     for pair in (
-        ("red", "orange"), ("orange", "yellow"), ("red", "pink"), ("purple", "pink"), ("blue", "purple"),
-        ("grey", "white"), ("grey", "black"), ("brown", "orange"), ("brown", "red"), ("brown", "black"),
-        ("yellow", "white"),
+        ("red", "orange"), ("orange", "yellow"), ("red", "pink"), ("purple", "pink"),
+        ("blue", "purple"), ("grey", "white"), ("grey", "black"), ("brown", "orange"),
+        ("brown", "red"), ("brown", "black"), ("yellow", "white"),
     )
 }  # fmt: skip
 

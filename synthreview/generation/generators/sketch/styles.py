@@ -39,7 +39,7 @@ class Drawing:
 
 @cache
 def _noise(size: int, cells: int, key: int) -> Image.Image:
-    """Return soft grey noise (L) with about `cells` lumps per side; its edges meet when it is shifted."""
+    """Return soft grey noise (L), about `cells` lumps per side, whose edges meet when shifted."""
     grid = np.random.default_rng(key).integers(0, 256, (cells, cells), dtype=np.uint8)
     wrapped = Image.fromarray(np.pad(grid, 3, mode="wrap"))
     return wrapped.resize((size, size), Image.Resampling.BICUBIC, box=(3, 3, cells + 3, cells + 3))
@@ -165,7 +165,8 @@ def _wobble(size: int) -> Indices:
     rows, columns = np.mgrid[0:size, 0:size].astype(np.float32)
     x = np.clip(columns + dx + fx, 0, size - 1).astype(np.int32)
     y = np.clip(rows + dy + fy, 0, size - 1).astype(np.int32)
-    return y * size + x
+    flat: Indices = y * size + x
+    return flat
 
 
 def _gather(image: Image.Image, indices: Indices) -> Image.Image:
@@ -261,7 +262,7 @@ def _bayer() -> NDArray[np.int16]:
 
 @cache
 def _strokes(size: int, length: float, count: int, key: int) -> tuple[Indices, Image.Image]:
-    """Return brush strokes: the index that each pixel takes its colour from, and their relief (L)."""
+    """Return brush strokes: where each pixel takes its colour from, and their relief (L)."""
     rng = random.Random(key)
     canvas = Image.new("I", (size, size), -1)
     relief = Image.new("L", (size, size), 128)

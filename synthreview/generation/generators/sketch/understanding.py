@@ -39,12 +39,13 @@ _KINDS: Final[tuple[tuple[str, tuple[Word, ...]], ...]] = (
 # Words that carry no content here. Numbers, "no" and "without" are not among them:
 # what we cannot honour is reported.
 _EMPTY_WORDS: Final = frozenset(
-    """a an the of in on at by with and or to from for as is are was be being been it its that this these
-    there which who into onto over near under beside behind before front some one single my our your his her their
-    image picture pic illustration scene view shot depicting showing shows show featuring style styled
-    draw paint painted make create generate render rendered please me coloured colored colour color
-    background setting very light dark bright pale deep vivid while up down along around through across out off
-    among amid amongst against wooden sandy grassy""".split()
+    """a an the of in on at by with and or to from for as is are was be being been it its that
+    this these there which who into onto over near under beside behind before front some one
+    single my our your his her their image picture pic illustration scene view shot depicting
+    showing shows show featuring style styled draw paint painted make create generate render
+    rendered please me coloured colored colour color background setting very light dark bright
+    pale deep vivid while up down along around through across out off among amid amongst against
+    wooden sandy grassy""".split()
 )
 
 _LIKE_BEFORE: Final = frozenset(
@@ -53,8 +54,10 @@ _LIKE_BEFORE: Final = frozenset(
 )
 _LIKE_AFTER: Final = re.compile(
     r"^(?:that |which |it )*"
-    r"(?:(?:looks?|looking|shaped|painted|styled|dressed|disguised|designed|decorated|made(?: up)?|patterned) )*"
-    r"(?:like|as|to look like|in the (?:shape|style|form|look) of|with the (?:pattern|look) of|resembling|resembles)"
+    r"(?:(?:looks?|looking|shaped|painted|styled|dressed|disguised|designed|decorated|"
+    r"made(?: up)?|patterned) )*"
+    r"(?:like|as|to look like|in the (?:shape|style|form|look) of|"
+    r"with the (?:pattern|look) of|resembling|resembles)"
     r"(?: (?:a|an|the|some))* $"
 )
 _STYLE_RANK: Final = ("photo-like", "black and white")  # weakest first; the rest are specific
@@ -112,8 +115,9 @@ def understand(prompt: str) -> Understood:
 
 
 def _tokens(prompt: str) -> list[str]:
+    """Return the words in lower case, and the marks that end a phrase as words of their own."""
     text = re.sub(r"['\u2019]s\b", "", prompt.lower())
-    return re.findall(r"[^\W_]+", text)
+    return re.findall(r"[^\W_]+|[,;:.!?()]", text)
 
 
 def _bare(phrase: str) -> tuple[str, ...]:
@@ -168,6 +172,8 @@ def _match(tokens: list[str], start: int) -> tuple[int, str, tuple[str, ...]] | 
             if end == start:
                 return None
             continue
+        if not tokens[end].isalnum():
+            break
         taken.append(tokens[end])
         for last in _singulars(tokens[end]):
             found = lexicon.get((*taken[:-1], last))
@@ -195,12 +201,13 @@ def _spans(tokens: list[str]) -> list[_Span]:
 def _kind_of_stray(token: str) -> str:
     if any(form in vocabulary.LOOK_WORDS for form in _singulars(token)):
         return "look"
-    return "empty" if token in _EMPTY_WORDS | _LIKE_WORDS else "unknown"
+    is_empty = not token.isalnum() or token in _EMPTY_WORDS | _LIKE_WORDS
+    return "empty" if is_empty else "unknown"
 
 
 _LIKE_WORDS: Final = _LIKE_BEFORE | frozenset(
-    """looks look looking shaped dressed disguised designed decorated made resembling resembles shape form
-    pattern""".split()
+    """looks look looking shaped dressed disguised designed decorated made resembling resembles
+    shape form pattern""".split()
 )
 
 
@@ -233,7 +240,7 @@ def _take_look(spans: list[_Span]) -> str | None:
 
 
 def _is_lending(spans: list[_Span], i: int, *, before_carrier: bool) -> bool:
-    """Say whether span `i` lends its look to what follows ("dog-shaped …") or names it ("zebra stripes")."""
+    """Say whether span `i` lends its look: "dog-shaped" before a carrier, or "zebra stripes"."""
     after, then = ([*(span for span in spans[i + 1 : i + 3]), _END, _END])[:2]
     if after.kind == "look":
         return True

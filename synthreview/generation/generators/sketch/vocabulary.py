@@ -28,15 +28,9 @@ OBJECTS: Final[tuple[Word, ...]] = (
         ("a car", "an automobile"),
         ("auto", "motorcar", "motor car", "sedan", "vehicle", "limousine", "taxi", "cab"),
     ),
+    Word("boat", ("a boat", "a sailboat"), ("ship", "yacht", "dinghy", "sail boat", "vessel")),
     Word(
-        "boat",
-        ("a boat", "a sailboat"),
-        ("ship", "yacht", "dinghy", "sail boat", "vessel"),
-    ),
-    Word(
-        "house",
-        ("a house", "a cottage"),
-        ("home", "cabin", "hut", "building", "villa", "bungalow"),
+        "house", ("a house", "a cottage"), ("home", "cabin", "hut", "building", "villa", "bungalow")
     ),
     Word(
         "dog",
@@ -61,9 +55,7 @@ OBJECTS: Final[tuple[Word, ...]] = (
         ("sparrow", "robin", "finch", "birdie", "parrot", "blackbird", "bluebird"),
     ),
     Word(
-        "fish",
-        ("a fish", "a goldfish"),
-        ("fishes", "trout", "salmon", "carp", "clownfish", "tuna"),
+        "fish", ("a fish", "a goldfish"), ("fishes", "trout", "salmon", "carp", "clownfish", "tuna")
     ),
     Word("chair", ("a chair", "a wooden chair"), ("seat", "armchair", "kitchen chair")),
     Word(
@@ -539,9 +531,10 @@ PLAUSIBLE_PLACES: Final[dict[str, tuple[str, ...]]] = {
 LOOKS: Final[tuple[str, ...]] = ("spots", "stripes", "scales", "petals", "bricks")
 LOOK_OF: Final[dict[str, str]] = {
     "dog": "spots", "bird": "scales", "fish": "scales", "flower": "petals", "house": "bricks",
-    "car": "stripes", "boat": "stripes", "chair": "stripes", "cup": "stripes", "umbrella": "stripes",
-    "ball": "spots", "bicycle": "stripes",
-    "zebra": "stripes", "tiger": "stripes", "bee": "stripes", "leopard": "spots", "giraffe": "spots",
+    "car": "stripes", "boat": "stripes", "chair": "stripes", "cup": "stripes",
+    "umbrella": "stripes", "ball": "spots", "bicycle": "stripes",
+    "zebra": "stripes", "tiger": "stripes", "bee": "stripes",
+    "leopard": "spots", "giraffe": "spots",
     "cow": "spots", "ladybird": "spots", "ladybug": "spots", "snake": "scales", "dragon": "scales",
     "crocodile": "scales", "mermaid": "scales",
 }  # fmt: skip
@@ -550,8 +543,8 @@ LOOK_OF: Final[dict[str, str]] = {
 LOOK_WORDS: Final[dict[str, str]] = {
     "spotted": "spots", "spot": "spots", "dotted": "spots", "dot": "spots", "speckled": "spots",
     "striped": "stripes", "stripe": "stripes", "stripy": "stripes",
-    "scaly": "scales", "scale": "scales", "petal": "petals", "floral": "petals", "flowery": "petals",
-    "brick": "bricks",
+    "scaly": "scales", "scale": "scales",
+    "petal": "petals", "floral": "petals", "flowery": "petals", "brick": "bricks",
 }  # fmt: skip
 
 
