@@ -9,12 +9,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from django.db import IntegrityError, transaction
-from django.db.models import Exists, F, Max, OuterRef, Q, QuerySet
+from django.db.models import Avg, Case, Count, Exists, F, Max, OuterRef, Q, QuerySet, Value, When
 from django.db.models.functions import Now
+from django.utils import timezone
 
 from synthreview.accounts.models import User
 from synthreview.catalog.models import Dataset, QualityPolicy
-from synthreview.generation.models import GeneratedImage
+from synthreview.generation.models import Call, GeneratedImage
 from synthreview.review.models import (
     Decision,
     ImageReview,
@@ -31,6 +32,10 @@ BATCH = 500
 NEXT_SHOWN = 4
 COUNT_LIMIT = 1_000
 MAX_SECONDS = 3_600.0
+DAY_LIMIT = 10_000
+PACE_WINDOW = 30
+PACE_MINIMUM = 5
+LEASE_LOST = "Your last image went back to the queue because it lay open too long."
 
 
 class ReviewError(Exception):
@@ -127,74 +132,96 @@ def reorder() -> int:
 
 @dataclass(frozen=True, slots=True)
 class Card:
-    """One image before a reviewer, and the images that will most likely come next."""
+    """One image before a reviewer, and the images that will most likely come next.
+
+    `undone` is the decision that was taken back to show this image again.
+    """
 
     slot: ReviewSlot
     token: uuid.UUID
     upcoming: list[GeneratedImage]
+    undone: Decision | None = None
 
 
-def next_card(*, dataset: Dataset, reviewer: User, include_skipped: bool = False) -> Card | None:
+def next_card(
+    *,
+    dataset: Dataset,
+    reviewer: User,
+    skipped_until: int | None = None,
+    may_hold_one: bool = True,
+) -> Card | None:
     """Return the reviewer's open card, or hand out the next image; None where none is left.
 
     Two reviewers never get the same look: the row is taken by one conditional UPDATE.
+
+    Args:
+        skipped_until: offer again, too, what the reviewer skipped up to this decision.
+        may_hold_one: False where the caller knows that no card is open; saves a query.
     """
-    policy = dataset.policy
-    own = _open_card(dataset, reviewer)
-    token = own.lease_token if own else None
-    slot = own
-    while slot is None:
-        candidate = _candidate(dataset, reviewer, policy, include_skipped)
-        if candidate is None:
-            return None
-        token = uuid.uuid4()
-        if _lease(candidate, reviewer, token, policy):
-            slot = candidate
-    assert token is not None
-    return Card(slot, token, _upcoming(dataset, reviewer))
+    if may_hold_one and (own := _reopen(dataset, reviewer)):
+        return own
+    refused: set[int] = set()
+    while ahead := _ahead(dataset, reviewer, skipped_until, refused):
+        for place, slot in enumerate(ahead):
+            token = uuid.uuid4()
+            if _lease(slot, reviewer, token, dataset.policy):
+                upcoming = [other.image for other in ahead[place + 1 : place + 1 + NEXT_SHOWN]]
+                return Card(slot, token, upcoming)
+            refused.add(slot.pk)
+    return None
 
 
-def _open_card(dataset: Dataset, reviewer: User) -> ReviewSlot | None:
+def _reopen(dataset: Dataset, reviewer: User) -> Card | None:
+    """Return the card that lies open before the reviewer, its lease renewed."""
     held = ReviewSlot.objects.filter(
         state=SlotState.LEASED, reviewer=reviewer, dataset=dataset, lease_expires_at__gt=Now()
     )
-    return _with_image(held).first()
+    slot = _with_image(held).order_by("-lease_expires_at").first()
+    if slot is None or slot.lease_token is None:
+        return None
+    if not renew_lease(reviewer=reviewer, token=slot.lease_token):
+        return None
+    return Card(slot, slot.lease_token, _upcoming(dataset, reviewer))
 
 
 def _with_image(slots: QuerySet[ReviewSlot]) -> QuerySet[ReviewSlot]:
     return slots.select_related("image__label_class", "image__prompt", "image__review__score")
 
 
-def _candidate(
-    dataset: Dataset, reviewer: User, policy: QualityPolicy, include_skipped: bool
-) -> ReviewSlot | None:
-    """Return the lowest look that this person may take: waiting ones, then skipped ones."""
-    waiting = ReviewSlot.objects.filter(dataset=dataset, state=SlotState.WAITING)
-    skipped = ReviewSlot.objects.filter(dataset=dataset, state=SlotState.SKIPPED)
-    if not include_skipped:
-        skipped = skipped.exclude(reviewer=reviewer)
-    for slots in (waiting, skipped):
-        if policy.reviews_per_image > 1:
-            mine = ReviewSlot.objects.filter(
-                image=OuterRef("image"),
-                reviewer=reviewer,
-                state__in=[SlotState.LEASED, SlotState.DECIDED],
-            )
-            slots = slots.filter(~Exists(mine))
-        found = _with_image(slots.order_by("priority", "pk")).first()
-        if found:
+def _ahead(
+    dataset: Dataset, reviewer: User, skipped_until: int | None, refused: set[int]
+) -> list[ReviewSlot]:
+    """Return the next looks that this person may take, in order; nothing is reserved.
+
+    First what waits, lowest first; then what others skipped; then, in a round of second
+    looks, what the reviewer skipped before it began, in the order of skipping.
+    """
+    slots = ReviewSlot.objects.filter(dataset=dataset).exclude(pk__in=refused)
+    waiting = slots.filter(state=SlotState.WAITING)
+    skipped = slots.filter(state=SlotState.SKIPPED)
+    sources = [
+        waiting.order_by("priority", "pk"),
+        skipped.exclude(reviewer=reviewer).order_by("priority", "pk"),
+    ]
+    if dataset.policy.reviews_per_image > 1:
+        seen = ReviewSlot.objects.filter(image=OuterRef("image"), reviewer=reviewer)
+        sources = [source.filter(~Exists(seen)) for source in sources]
+    if skipped_until is not None:
+        own = skipped.filter(reviewer=reviewer, decision__lte=skipped_until)
+        sources.append(own.order_by("decision"))
+    for source in sources:
+        if found := list(_with_image(source)[: NEXT_SHOWN + 1]):
             return found
-    return None
+    return []
 
 
 def _lease(slot: ReviewSlot, reviewer: User, token: uuid.UUID, policy: QualityPolicy) -> bool:
     expires = Now() + dt.timedelta(minutes=policy.lease_minutes)
+    free = ReviewSlot.objects.filter(pk=slot.pk, state__in=[SlotState.WAITING, SlotState.SKIPPED])
     try:
         with transaction.atomic():
             return bool(
-                ReviewSlot.objects.filter(
-                    pk=slot.pk, state__in=[SlotState.WAITING, SlotState.SKIPPED]
-                ).update(
+                free.update(
                     state=SlotState.LEASED,
                     reviewer=reviewer,
                     lease_token=token,
@@ -207,10 +234,8 @@ def _lease(slot: ReviewSlot, reviewer: User, token: uuid.UUID, policy: QualityPo
 
 
 def _upcoming(dataset: Dataset, reviewer: User) -> list[GeneratedImage]:
-    """Return what would come next, for the browser to load ahead; nothing is reserved."""
-    slots = ReviewSlot.objects.filter(dataset=dataset, state=SlotState.WAITING)
-    ahead = slots.order_by("priority", "pk").select_related("image")[:NEXT_SHOWN]
-    return [slot.image for slot in ahead]
+    """Return what would come next, for the browser to load ahead."""
+    return [slot.image for slot in _ahead(dataset, reviewer, None, set())[:NEXT_SHOWN]]
 
 
 def renew_lease(*, reviewer: User, token: uuid.UUID) -> bool:
@@ -249,7 +274,14 @@ def _free(slots: QuerySet[ReviewSlot]) -> int:
 # --- Decisions ----------------------------------------------------------------
 
 
-@transaction.atomic
+@dataclass(frozen=True, slots=True)
+class Said:
+    """A decision on record; `is_replay` where this token had said it before."""
+
+    decision: Decision
+    is_replay: bool
+
+
 def record_decision(
     *,
     dataset: Dataset,
@@ -259,7 +291,7 @@ def record_decision(
     reasons: Iterable[str] = (),
     note: str = "",
     seconds: float = 0.0,
-) -> Decision:
+) -> Said:
     """Record what the reviewer says of the card that carries `token`.
 
     The same token gives the same decision again: a double click or a replay changes nothing.
@@ -270,56 +302,57 @@ def record_decision(
         raise ReviewError(f"{verdict!r} is no verdict; choose approve, reject or skip.")
     if unknown := [reason for reason in reasons if reason not in REASONS]:
         raise ReviewError(f"{unknown[0]!r} is no reason; known: {', '.join(REASONS)}.")
-    held = ReviewSlot.objects.select_for_update().filter(
+    held = ReviewSlot.objects.select_for_update(of=("self",)).filter(
         dataset=dataset, lease_token=token, reviewer=reviewer, state=SlotState.LEASED
     )
-    slot = held.select_related("image__label_class").first()
-    if slot is None:
-        return _said_before(dataset, reviewer, token)
-    decision = Decision.objects.create(
-        image=slot.image,
-        dataset=dataset,
-        reviewer=reviewer,
-        verdict=verdict,
-        reasons=reasons if verdict == Verdict.REJECT else [],
-        note=note.strip()[:500],
-        seconds=min(max(seconds, 0.0), MAX_SECONDS),
-        guideline_version=slot.image.label_class.guideline_version,
-        client_token=token,
-    )
-    state = SlotState.SKIPPED if verdict == Verdict.SKIP else SlotState.DECIDED
-    ReviewSlot.objects.filter(pk=slot.pk).update(
-        state=state, lease_token=None, lease_expires_at=None, decision=decision
-    )
-    if verdict != Verdict.SKIP:
-        _settle_image(slot.image_id)
-    return decision
+    with transaction.atomic():
+        slot = held.select_related("image__label_class").first()
+        if slot is None:
+            return _said_before(dataset, reviewer, token)
+        decision = Decision.objects.create(
+            image=slot.image,
+            dataset=dataset,
+            reviewer=reviewer,
+            verdict=verdict,
+            reasons=reasons if verdict == Verdict.REJECT else [],
+            note=note.strip()[:500],
+            seconds=min(max(seconds, 0.0), MAX_SECONDS),
+            guideline_version=slot.image.label_class.guideline_version,
+            client_token=token,
+        )
+        state = SlotState.SKIPPED if verdict == Verdict.SKIP else SlotState.DECIDED
+        ReviewSlot.objects.filter(pk=slot.pk).update(
+            state=state, lease_token=None, lease_expires_at=None, decision=decision
+        )
+        if verdict != Verdict.SKIP:
+            _settle_image(slot.image_id)
+    return Said(decision, is_replay=False)
 
 
-def _said_before(dataset: Dataset, reviewer: User, token: uuid.UUID) -> Decision:
+def _said_before(dataset: Dataset, reviewer: User, token: uuid.UUID) -> Said:
     said = Decision.objects.filter(dataset=dataset, reviewer=reviewer, client_token=token).first()
     if said is None:
-        raise LeaseLostError(
-            "This image went back to the queue because it lay open too long. Here is the next one."
-        )
-    return said
+        raise LeaseLostError(LEASE_LOST)
+    return Said(said, is_replay=True)
 
 
 def _settle_image(image_id: int) -> None:
-    """Derive the image's state from its looks: all must be in, and agree."""
-    verdicts = list(
-        ReviewSlot.objects.filter(image=image_id).values_list("state", "decision__verdict")
+    """Derive the image's state from its looks: all must be in, and agree. One statement."""
+    looks = ReviewSlot.objects.filter(image=OuterRef("image"))
+    ImageReview.objects.filter(image=image_id).update(
+        state=Case(
+            When(Exists(looks.exclude(state=SlotState.DECIDED)), then=Value(ImageState.PENDING)),
+            When(
+                ~Exists(looks.exclude(decision__verdict=Verdict.APPROVE)),
+                then=Value(ImageState.APPROVED),
+            ),
+            When(
+                ~Exists(looks.exclude(decision__verdict=Verdict.REJECT)),
+                then=Value(ImageState.REJECTED),
+            ),
+            default=Value(ImageState.DISPUTED),
+        )
     )
-    said = {verdict for _, verdict in verdicts}
-    if any(state != SlotState.DECIDED for state, _ in verdicts):
-        state = ImageState.PENDING
-    elif said == {Verdict.APPROVE}:
-        state = ImageState.APPROVED
-    elif said == {Verdict.REJECT}:
-        state = ImageState.REJECTED
-    else:
-        state = ImageState.DISPUTED
-    ImageReview.objects.filter(image=image_id).update(state=state)
 
 
 @transaction.atomic
@@ -358,10 +391,42 @@ def undo(*, dataset: Dataset, reviewer: User) -> Card | None:
     )
     _settle_image(last.image_id)
     slot = _with_image(ReviewSlot.objects.filter(pk=last.slot_of.pk)).get()
-    return Card(slot, token, _upcoming(dataset, reviewer))
+    return Card(slot, token, _upcoming(dataset, reviewer), undone=last)
 
 
-# --- What is left ---------------------------------------------------------------
+# --- What was said, and what is left ----------------------------------------------
+
+
+def last_decisions(*, dataset: Dataset, reviewer: User, limit: int = 8) -> QuerySet[Decision]:
+    """Return the reviewer's latest standing decisions, newest first."""
+    own = Decision.objects.filter(dataset=dataset, reviewer=reviewer, superseded_by__isnull=True)
+    own = own.exclude(verdict=Verdict.WITHDRAW).order_by("-pk")
+    return own.select_related("image__label_class", "image__review__score")[:limit]
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How a reviewer's day goes; `per_hour` is None before there is a pace to speak of."""
+
+    done_today: int
+    per_hour: int | None
+
+
+def progress(*, dataset: Dataset, reviewer: User) -> Progress:
+    """Count today's standing verdicts and take the pace of the last ones."""
+    judged = Decision.objects.filter(
+        dataset=dataset,
+        reviewer=reviewer,
+        verdict__in=[Verdict.APPROVE, Verdict.REJECT],
+        superseded_by__isnull=True,
+    ).order_by("-pk")
+    midnight = timezone.localtime().replace(hour=0, minute=0, second=0, microsecond=0)
+    done = judged[:DAY_LIMIT].aggregate(
+        today=Count("pk", filter=Q(created_at__gte=midnight)),
+    )["today"]
+    pace = judged.filter(seconds__gt=0)[:PACE_WINDOW].aggregate(n=Count("pk"), mean=Avg("seconds"))
+    per_hour = round(3600 / pace["mean"]) if pace["n"] >= PACE_MINIMUM else None
+    return Progress(done_today=done, per_hour=per_hour)
 
 
 @dataclass(frozen=True, slots=True)
@@ -383,3 +448,18 @@ def queue_counts(*, dataset: Dataset, reviewer: User) -> QueueCounts:
         skipped_by_me=skipped[: COUNT_LIMIT + 1].count(),
         is_more=waiting > COUNT_LIMIT,
     )
+
+
+def on_the_way(dataset: Dataset) -> str:
+    """Say what keeps images from the queue at this moment: "drawn", "scored", or nothing."""
+    if Call.objects.open().filter(run__dataset=dataset).exists():
+        return "drawn"
+    if GeneratedImage.objects.filter(dataset=dataset, review__isnull=True).exists():
+        return "scored"
+    return ""
+
+
+def round_of_skipped(*, dataset: Dataset, reviewer: User) -> int:
+    """Begin a round of second looks; return the last decision whose skip belongs to it."""
+    own = Decision.objects.filter(dataset=dataset, reviewer=reviewer)
+    return own.order_by("-pk").values_list("pk", flat=True).first() or 0
