@@ -8,7 +8,7 @@ import random
 from collections.abc import Iterator, Sequence
 
 from synthreview.lib.text import normalised
-from synthreview.prompting.authors.base import Caption, WriteRequest
+from synthreview.prompting.authors.base import Caption, WriteRequest, WriteResult
 from synthreview.prompting.template import fill, slot_names
 
 Choice = tuple[str, str]
@@ -20,8 +20,9 @@ class WordlistAuthor:
 
     title = "Word lists"
     version = "1"
+    needs_worker = False
 
-    def write(self, request: WriteRequest) -> list[Caption]:
+    def write(self, request: WriteRequest) -> WriteResult:
         """Return distinct captions; fewer than asked where the grid is used up."""
         slots = [name for name in slot_names(request.template) if request.axes.get(name)]
         captions: list[Caption] = []
@@ -37,7 +38,7 @@ class WordlistAuthor:
             captions.append(Caption(text, {name: word for name, word in words.items() if word}))
             if len(captions) == request.count:
                 break
-        return captions
+        return WriteResult(tuple(captions))
 
     def health(self) -> list[str]:
         return []
