@@ -177,6 +177,9 @@ def test_the_carrier_is_drawn_and_the_other_thing_lends_its_look(
         ("a sleeping car", ("sleeping",)),
         ("a car without wheels", ("without", "wheels")),
         ("a red and blue ball", ("blue",)),
+        ("a car in the city at night", ("at night",)),
+        ("an oil painting of a cup, as pixel art", ("as pixel art",)),
+        ("a car by the sea, on the beach", ()),
     ],
 )
 def test_what_is_not_known_is_reported(prompt: str, unknown: tuple[str, ...]) -> None:

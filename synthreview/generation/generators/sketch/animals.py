@@ -112,73 +112,72 @@ def _dog_head(art: Art, x: float, y: float, size: float = 1.0, *, asleep: bool =
 
 
 def draw_bird(art: Art) -> None:
-    pen = art.pen
-    belly = lighter(art.paint, 0.5)
-    flying = art.action == "flying"
-    if flying:
-        speed_lines(art, (-0.34, -0.24), start=-0.58)
-        if not art.broken:
-            pen.blob(
-                path(".02 -.3, -.02 -.56, -.2 -.76, -.3 -.74, -.26 -.5, -.16 -.3"),
-                art.dark,
-                paint=True,
-            )
-        pen.poly(
-            smooth(
-                path("-.24 -.26, -.44 -.36, -.52 -.33, -.46 -.25, -.53 -.17, -.42 -.16, -.22 -.17"),
-                4,
-            ),
-            art.dark,
-            paint=True,
-        )
-        pen.blob(
-            path("-.28 -.22, -.1 -.34, .14 -.37, .3 -.4, .4 -.32, .32 -.2, .1 -.09, -.12 -.11"),
-            art.paint,
-            paint=True,
-        )
-        pen.blob(path("-.08 -.14, .12 -.19, .3 -.22, .12 -.1, -.04 -.105"), belly)
-        if not art.broken:
-            wing = path(
-                ".14 -.27, .12 -.5, 0 -.76, -.12 -.9, -.2 -.82, -.2 -.66, -.16 -.44, -.1 -.25"
-            )
-            pen.blob(wing, mix(art.paint, art.dark, 0.3), paint=True)
-            for i in range(3):
-                pen.line(
-                    [(-0.08 + 0.06 * i, -0.34), (-0.16 + 0.075 * i, -0.7 + 0.07 * i)],
-                    0.014,
-                    art.deep,
-                )
-        head = (0.33, -0.33)
+    if art.action == "flying":
+        _bird_flying(art)
+        _bird_head(art, 0.33, -0.33)
     else:
-        art.pen.line(
-            path("-.46 -.03, -.1 -.06, .2 -.035, .46 -.06"), 0.06, (112, 76, 50), curve=True
-        )
-        pen.blob(path(".3 -.06, .4 -.16, .47 -.13, .42 -.04"), (84, 150, 70))
-        pen.poly(
-            smooth(path("-.2 -.26, -.4 -.08, -.47 .06, -.38 .07, -.18 -.12"), 4),
+        _bird_sitting(art)
+        _bird_head(art, 0.19, -0.53)
+
+
+def _bird_flying(art: Art) -> None:
+    pen = art.pen
+    speed_lines(art, (-0.34, -0.24), start=-0.58)
+    if not art.broken:
+        pen.blob(
+            path(".02 -.3, -.02 -.56, -.2 -.76, -.3 -.74, -.26 -.5, -.16 -.3"),
             art.dark,
             paint=True,
         )
-        for x in (0.0, 0.1):
-            pen.line([(x, -0.16), (x + 0.01, -0.06)], 0.022, (226, 140, 40))
+    pen.poly(
+        smooth(
+            path("-.24 -.26, -.44 -.36, -.52 -.33, -.46 -.25, -.53 -.17, -.42 -.16, -.22 -.17"),
+            4,
+        ),
+        art.dark,
+        paint=True,
+    )
+    pen.blob(
+        path("-.28 -.22, -.1 -.34, .14 -.37, .3 -.4, .4 -.32, .32 -.2, .1 -.09, -.12 -.11"),
+        art.paint,
+        paint=True,
+    )
+    pen.blob(path("-.08 -.14, .12 -.19, .3 -.22, .12 -.1, -.04 -.105"), lighter(art.paint, 0.5))
+    if not art.broken:
+        wing = path(".14 -.27, .12 -.5, 0 -.76, -.12 -.9, -.2 -.82, -.2 -.66, -.16 -.44, -.1 -.25")
+        pen.blob(wing, mix(art.paint, art.dark, 0.3), paint=True)
+        for i in range(3):
+            pen.line(
+                [(-0.08 + 0.06 * i, -0.34), (-0.16 + 0.075 * i, -0.7 + 0.07 * i)],
+                0.014,
+                art.deep,
+            )
+
+
+def _bird_sitting(art: Art) -> None:
+    pen = art.pen
+    pen.line(path("-.46 -.03, -.1 -.06, .2 -.035, .46 -.06"), 0.06, (112, 76, 50), curve=True)
+    pen.blob(path(".3 -.06, .4 -.16, .47 -.13, .42 -.04"), (84, 150, 70))
+    pen.poly(
+        smooth(path("-.2 -.26, -.4 -.08, -.47 .06, -.38 .07, -.18 -.12"), 4),
+        art.dark,
+        paint=True,
+    )
+    for x in (0.0, 0.1):
+        pen.line([(x, -0.16), (x + 0.01, -0.06)], 0.022, (226, 140, 40))
+    pen.blob(
+        path("-.28 -.18, -.18 -.4, 0 -.55, .16 -.64, .3 -.56, .31 -.36, .2 -.17, 0 -.1, -.16 -.11"),
+        art.paint,
+        paint=True,
+    )
+    pen.blob(path(".29 -.42, .26 -.24, .14 -.14, 0 -.13, .1 -.28"), lighter(art.paint, 0.5))
+    if not art.broken:
         pen.blob(
-            path(
-                "-.28 -.18, -.18 -.4, 0 -.55, .16 -.64, .3 -.56, .31 -.36, .2 -.17, "
-                "0 -.1, -.16 -.11"
-            ),
-            art.paint,
+            path(".06 -.42, .08 -.28, -.06 -.16, -.3 -.1, -.22 -.26, -.08 -.42"),
+            art.dark,
             paint=True,
         )
-        pen.blob(path(".29 -.42, .26 -.24, .14 -.14, 0 -.13, .1 -.28"), belly)
-        if not art.broken:
-            pen.blob(
-                path(".06 -.42, .08 -.28, -.06 -.16, -.3 -.1, -.22 -.26, -.08 -.42"),
-                art.dark,
-                paint=True,
-            )
-            pen.line([(0.0, -0.26), (-0.18, -0.15)], 0.014, art.deep)
-        head = (0.19, -0.53)
-    _bird_head(art, *head)
+        pen.line([(0.0, -0.26), (-0.18, -0.15)], 0.014, art.deep)
 
 
 def _bird_head(art: Art, x: float, y: float) -> None:

@@ -5,8 +5,18 @@ No place shows anything that is one of the objects, not even small: a caption mu
 
 from __future__ import annotations
 
+import random
+
 from synthreview.generation.generators.sketch.landscape import View, clouds
-from synthreview.generation.generators.sketch.pen import box, darker, fade, lighter, rounded
+from synthreview.generation.generators.sketch.pen import (
+    RGB,
+    Pen,
+    box,
+    darker,
+    fade,
+    lighter,
+    rounded,
+)
 
 
 def draw_city(view: View) -> None:
@@ -73,20 +83,48 @@ def draw_kitchen(view: View) -> None:
     h = 0.64 + view.sky * 0.5
     wall = rng.choice(((248, 232, 204), (214, 232, 222), (232, 224, 236), (246, 220, 204)))
     fade(view.canvas, 0, h, [darker(wall, 0.05), wall])
-    for i in range(1, 8):
-        pen.line(
-            [(-0.02, h - 0.055 * i), (1.02, h - 0.055 * i)], 0.004, darker(wall, 0.12), caps=False
-        )
-        for j in range(7):
-            x = (j + 0.5 * (i % 2)) / 6.5
-            pen.line(
-                [(x, h - 0.055 * i), (x, h - 0.055 * (i - 1))],
-                0.004,
-                darker(wall, 0.12),
-                caps=False,
-            )
+    _tiles(pen, h, darker(wall, 0.12))
     left = rng.random() < 0.5
-    wx = 0.06 if left else 0.6
+    _window(pen, rng, 0.06 if left else 0.6)
+    _shelves(pen, rng, 0.52 if left else 0.05)
+    top = (198, 144, 92)
+    fade(view.canvas, h, 1, [lighter(top, 0.08), top, darker(top, 0.08)])
+    pen.poly(box(-0.02, h - 0.012, 1.02, h + 0.01), lighter(top, 0.3))
+    for _ in range(10):
+        x, y = rng.uniform(-0.1, 0.9), rng.uniform(h + 0.04, 0.99)
+        pen.line(
+            [(x, y), (x + 0.1, y + rng.uniform(-0.004, 0.004)), (x + rng.uniform(0.15, 0.35), y)],
+            0.004,
+            darker(top, 0.16),
+            caps=False,
+        )
+
+
+def _shelves(pen: Pen, rng: random.Random, sx: float) -> None:
+    for y in (0.2, 0.38):
+        pen.poly(box(sx, y, sx + 0.42, y + 0.022), (166, 116, 76))
+        pen.poly(box(sx, y + 0.016, sx + 0.42, y + 0.024), (126, 84, 56))
+        x = sx + 0.02
+        while x < sx + 0.36:
+            wide, high = rng.uniform(0.035, 0.06), rng.uniform(0.06, 0.11)
+            jar = rng.choice(
+                ((196, 92, 72), (236, 196, 110), (120, 160, 130), (110, 140, 176), (238, 232, 220))
+            )
+            pen.poly(rounded(box(x, y - high, x + wide, y), 0.012), jar)
+            pen.poly(
+                box(x + wide * 0.15, y - high - 0.012, x + wide * 0.85, y - high + 0.006),
+                (140, 104, 80),
+            )
+            pen.poly(box(x, y - high * 0.62, x + wide, y - high * 0.3), lighter(jar, 0.6))
+            x += wide + rng.uniform(0.012, 0.04)
+    for i in range(3):
+        x = sx + 0.08 + 0.12 * i
+        pen.line([(x, 0.4), (x, 0.45)], 0.008, (90, 90, 98), caps=False)
+        pen.oval(x, 0.475, 0.034, 0.034, (96, 98, 108), steps=18)
+        pen.oval(x, 0.475, 0.024, 0.024, (130, 132, 142), steps=18)
+
+
+def _window(pen: Pen, rng: random.Random, wx: float) -> None:
     pen.poly(box(wx, 0.07, wx + 0.34, 0.42), (250, 248, 242))
     pen.poly(box(wx + 0.02, 0.09, wx + 0.32, 0.4), (170, 216, 240))
     pen.poly(
@@ -109,39 +147,19 @@ def draw_kitchen(view: View) -> None:
             [(x, 0.05), (x + 0.0633, 0.05), (x + 0.0633, 0.12), (x + 0.032, 0.145), (x, 0.12)],
             curtain if i % 2 else lighter(curtain, 0.3),
         )
-    sx = 0.52 if left else 0.05
-    for y in (0.2, 0.38):
-        pen.poly(box(sx, y, sx + 0.42, y + 0.022), (166, 116, 76))
-        pen.poly(box(sx, y + 0.016, sx + 0.42, y + 0.024), (126, 84, 56))
-        x = sx + 0.02
-        while x < sx + 0.36:
-            wide, high = rng.uniform(0.035, 0.06), rng.uniform(0.06, 0.11)
-            jar = rng.choice(
-                ((196, 92, 72), (236, 196, 110), (120, 160, 130), (110, 140, 176), (238, 232, 220))
+
+
+def _tiles(pen: Pen, h: float, joint: RGB) -> None:
+    for i in range(1, 8):
+        pen.line([(-0.02, h - 0.055 * i), (1.02, h - 0.055 * i)], 0.004, joint, caps=False)
+        for j in range(7):
+            x = (j + 0.5 * (i % 2)) / 6.5
+            pen.line(
+                [(x, h - 0.055 * i), (x, h - 0.055 * (i - 1))],
+                0.004,
+                joint,
+                caps=False,
             )
-            pen.poly(rounded(box(x, y - high, x + wide, y), 0.012), jar)
-            pen.poly(
-                box(x + wide * 0.15, y - high - 0.012, x + wide * 0.85, y - high + 0.006),
-                (140, 104, 80),
-            )
-            pen.poly(box(x, y - high * 0.62, x + wide, y - high * 0.3), lighter(jar, 0.6))
-            x += wide + rng.uniform(0.012, 0.04)
-    for i in range(3):
-        x = sx + 0.08 + 0.12 * i
-        pen.line([(x, 0.4), (x, 0.45)], 0.008, (90, 90, 98), caps=False)
-        pen.oval(x, 0.475, 0.034, 0.034, (96, 98, 108), steps=18)
-        pen.oval(x, 0.475, 0.024, 0.024, (130, 132, 142), steps=18)
-    top = (198, 144, 92)
-    fade(view.canvas, h, 1, [lighter(top, 0.08), top, darker(top, 0.08)])
-    pen.poly(box(-0.02, h - 0.012, 1.02, h + 0.01), lighter(top, 0.3))
-    for _ in range(10):
-        x, y = rng.uniform(-0.1, 0.9), rng.uniform(h + 0.04, 0.99)
-        pen.line(
-            [(x, y), (x + 0.1, y + rng.uniform(-0.004, 0.004)), (x + rng.uniform(0.15, 0.35), y)],
-            0.004,
-            darker(top, 0.16),
-            caps=False,
-        )
 
 
 def draw_library(view: View) -> None:

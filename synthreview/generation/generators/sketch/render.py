@@ -71,9 +71,7 @@ def _compose(scene: Scene, size_px: int) -> tuple[Image.Image, Image.Image]:
     """Return the unstyled drawing and the mask of its objects."""
     place = PLACES[scene.environment]
     canvas = draw_place(scene.environment, scene.seed, size_px * _SHARP)
-    layers = [
-        _object_layer(part, place, canvas, size_px, spot) for part, spot in _parts(scene, place)
-    ]
+    layers = [_object_layer(part, place, canvas, spot) for part, spot in _parts(scene, place)]
     image = canvas.reduce(_SHARP)
     if scene.style in {"photo-like", "black and white"}:
         image = image.filter(ImageFilter.BoxBlur(size_px * 0.0032))
@@ -119,7 +117,7 @@ def _parts(scene: Scene, place: Place) -> list[tuple[Scene, _Spot]]:
 
 
 def _object_layer(
-    scene: Scene, place: Place, canvas: Image.Image, size_px: int, spot: _Spot
+    scene: Scene, place: Place, canvas: Image.Image, spot: _Spot
 ) -> tuple[Image.Image, tuple[int, int]]:
     """Draw the object on a transparent layer of its own, and its traces on the canvas."""
     assert scene.object is not None
@@ -130,32 +128,19 @@ def _object_layer(
     unit = spot.width * canvas.width
     ground = spot.base * canvas.height
     origin = (spot.x * canvas.width, ground - lift * unit)
-    left, top = (
-        round((origin[0] - _REACH[0] * unit) / _SHARP),
-        round((origin[1] - _REACH[1] * unit) / _SHARP),
-    )
-    wide, high = (
-        round(n * unit / _SHARP) * _SHARP for n in (_REACH[0] + _REACH[2], _REACH[1] + _REACH[3])
-    )
+    left, top = (round((origin[k] - _REACH[k] * unit) / _SHARP) for k in (0, 1))
+    wide, high = (round((_REACH[k] + _REACH[k + 2]) * unit / _SHARP) * _SHARP for k in (0, 1))
     paint = PAINTS[drawn_colour(scene)]
     layer = Image.new("RGBA", (wide, high), (*darker(paint, 0.7), 0))
     mask = Image.new("L", (wide, high)) if scene.look else None
-    corner = (left * _SHARP, top * _SHARP)
+    here = (origin[0] - left * _SHARP, origin[1] - top * _SHARP)
     if shape.shadow:
         _shadow(canvas, (origin[0], ground), unit * shape.shadow, lift, place)
+    tilt, pivot = pose.tilt + spot.tilt, (0, pose.pivot)
+    flat = (here[0], ground - top * _SHARP)
     art = Art(
-        pen=Pen(
-            layer,
-            scale=unit,
-            origin=(origin[0] - corner[0], origin[1] - corner[1]),
-            angle=pose.tilt + spot.tilt,
-            pivot=(0, pose.pivot),
-            flip=spot.flip,
-            mask=mask,
-        ),
-        level=Pen(
-            layer, scale=unit, origin=(origin[0] - corner[0], ground - corner[1]), flip=spot.flip
-        ),
+        pen=Pen(layer, scale=unit, origin=here, angle=tilt, pivot=pivot, flip=spot.flip, mask=mask),
+        level=Pen(layer, scale=unit, origin=flat, flip=spot.flip),
         back=Pen(canvas, scale=unit, origin=origin, flip=spot.flip),
         paint=paint,
         action=action,

@@ -23,21 +23,10 @@ from synthreview.generation.generators.sketch.pen import (
 
 def draw_house(art: Art) -> None:
     pen = art.pen
-    glow = art.action == "glowing"
-    pane = (255, 214, 92) if glow else (150, 196, 220)
+    pane = (255, 214, 92) if art.action == "glowing" else (150, 196, 220)
     roof = (150, 62, 48) if not (art.paint[0] > 150 and art.paint[1] < 110) else (84, 92, 112)
     if not art.broken:
-        pen.poly(box(0.2, -0.83, 0.31, -0.55), (158, 96, 78))
-        pen.poly(box(0.185, -0.86, 0.325, -0.815), (120, 70, 58))
-        if glow:
-            for i in range(3):
-                art.back.oval(
-                    0.27 + 0.05 * i,
-                    -0.93 - 0.08 * i,
-                    0.05 + 0.014 * i,
-                    0.042 + 0.01 * i,
-                    mix(art.air, (220, 220, 226), 0.5),
-                )
+        _chimney(art)
     wall = path("-.38 0, -.38 -.43, 0 -.74, .38 -.43, .38 0")
     if art.broken:
         wall = path(
@@ -50,17 +39,7 @@ def draw_house(art: Art) -> None:
         pen.poly(
             path("-.38 -.43, 0 -.74, .38 -.43, .38 -.37, 0 -.66, -.38 -.37"), art.dark, paint=True
         )
-        pen.poly(path("-.5 -.375, 0 -.8, .5 -.375, .455 -.335, 0 -.7, -.455 -.335"), roof)
-        pen.line(path("-.47 -.372, 0 -.772, .47 -.372"), 0.014, lighter(roof, 0.25))
-        for i in range(1, 6):
-            for side in (-1, 1):
-                x, y = side * 0.085 * i, -0.735 + 0.0735 * i
-                pen.line(
-                    [(x, y - 0.03), (x - side * 0.004, y + 0.03)],
-                    0.008,
-                    darker(roof, 0.3),
-                    caps=False,
-                )
+        _roof(pen, roof)
         pen.oval(0, -0.545, 0.062, 0.062, CREAM)
         pen.oval(0, -0.545, 0.045, 0.045, pane)
     for x in (-0.24, 0.24):
@@ -72,8 +51,43 @@ def draw_house(art: Art) -> None:
     for x in (-0.3, 0.3):
         for dx, r in ((-0.06, 0.05), (0.05, 0.055), (0.0, 0.065)):
             pen.oval(x + dx, -0.035, r, r * 0.8, (70, 138, 70) if dx else (92, 160, 82), steps=16)
+    _door(pen, is_open=art.action == "open")
+    pen.poly(box(-0.11, -0.018, 0.11, 0.012), (190, 186, 186))
+
+
+def _chimney(art: Art) -> None:
+    """Draw the chimney; who has the lights on has a fire too."""
+    art.pen.poly(box(0.2, -0.83, 0.31, -0.55), (158, 96, 78))
+    art.pen.poly(box(0.185, -0.86, 0.325, -0.815), (120, 70, 58))
+    if art.action == "glowing":
+        for i in range(3):
+            art.back.oval(
+                0.27 + 0.05 * i,
+                -0.93 - 0.08 * i,
+                0.05 + 0.014 * i,
+                0.042 + 0.01 * i,
+                mix(art.air, (220, 220, 226), 0.5),
+            )
+
+
+def _roof(pen: Pen, tiles: RGB) -> None:
+    pen.poly(path("-.5 -.375, 0 -.8, .5 -.375, .455 -.335, 0 -.7, -.455 -.335"), tiles)
+    pen.line(path("-.47 -.372, 0 -.772, .47 -.372"), 0.014, lighter(tiles, 0.25))
+    for i in range(1, 6):
+        for side in (-1, 1):
+            x, y = side * 0.085 * i, -0.735 + 0.0735 * i
+            pen.line(
+                [(x, y - 0.03), (x - side * 0.004, y + 0.03)],
+                0.008,
+                darker(tiles, 0.3),
+                caps=False,
+            )
+
+
+def _door(pen: Pen, *, is_open: bool) -> None:
+    """Draw the door; an open one shows the hall and the light on its floor."""
     pen.poly(rounded(box(-0.085, -0.28, 0.085, 0), 0.02), CREAM)
-    if art.action == "open":
+    if is_open:
         pen.poly(box(-0.068, -0.262, 0.068, 0), (66, 46, 44))
         pen.poly(path("-.068 0, .068 0, .03 -.07, -.03 -.07"), (230, 176, 92))
         pen.poly(path("-.068 -.262, -.19 -.3, -.19 .035, -.068 0"), (146, 92, 52))
@@ -84,7 +98,6 @@ def draw_house(art: Art) -> None:
         for y in (-0.235, -0.115):
             pen.poly(box(-0.045, y, 0.045, y + 0.085), (118, 72, 42))
         pen.oval(0.048, -0.132, 0.013, 0.013, (250, 214, 90))
-    pen.poly(box(-0.11, -0.018, 0.11, 0.012), (190, 186, 186))
 
 
 def draw_chair(art: Art) -> None:

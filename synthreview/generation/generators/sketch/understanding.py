@@ -8,7 +8,7 @@ Rules, in the order in which they are applied:
    looks like a fish" the carrier is drawn (car, cup, car) and the other thing only
    lends its pattern. A look may come from an animal that cannot be drawn itself
    ("a zebra-striped boat"), and a pattern may be named alone ("a spotted cup").
-3. Of several objects the first is drawn; the others are reported as unknown words.
+3. Of several objects or places the first is drawn; the others are reported.
 4. A colour belongs to the object unless it stands right before something else
    ("a blue sky", "a green meadow").
 5. Of several styles the specific one wins ("a black and white pencil sketch" is a
@@ -99,7 +99,8 @@ def understand(prompt: str) -> Understood:
     unknown = [span for span in spans if span.kind == "unknown"]
     objects = [span for span in spans if span.kind == "object"]
     subject = objects[0].names[0] if objects else None
-    unknown += objects[1:]
+    for kind in ("object", "environment", "style"):
+        unknown += _outdone(spans, kind)
     colour = _colour(spans, unknown)
     action = _action(spans, subject, unknown)
     reported = [span.text for span in spans if any(span is other for other in unknown)]
@@ -264,6 +265,14 @@ def _first(spans: list[_Span], kind: str) -> str | None:
     return next((span.names[0] for span in spans if span.kind == kind), None)
 
 
+def _outdone(spans: list[_Span], kind: str) -> list[_Span]:
+    """Return the spans of a kind that name something else than what is drawn."""
+    asked = [span for span in spans if span.kind == kind]
+    if kind == "style":
+        return [span for span in asked if span.names[0] not in (*_STYLE_RANK, _style(spans))]
+    return [span for span in asked if span.names[0] != asked[0].names[0]]
+
+
 def _style(spans: list[_Span]) -> str | None:
     styles = [span.names[0] for span in spans if span.kind == "style"]
     rank = {name: i for i, name in enumerate(_STYLE_RANK)}
@@ -278,7 +287,7 @@ def _colour(spans: list[_Span], unknown: list[_Span]) -> str | None:
         following = spans[i + 1].kind if i + 1 < len(spans) else "end"
         if following == "unknown":
             unknown.append(span)
-        elif following != "environment" and chosen is None:
+        elif following != "environment" and chosen in (None, span.names[0]):
             chosen = span.names[0]
         elif following != "environment":
             unknown.append(span)

@@ -95,60 +95,7 @@ def draw_boat(art: Art) -> None:
     if art.action == "sailing":
         speed_lines(art, (-0.66, -0.5, -0.34), start=-0.56)
         back.poly(smooth(path("-.7 .02, -.5 -.06, -.3 -.02, -.3 .04, -.6 .05")), (240, 248, 250))
-    if not art.broken:
-        pen.poly(box(-0.032, -0.98, 0.0, -0.18), WOOD)
-        if art.action == "floating":
-            pen.line([(-0.02, -0.3), (0.4, -0.33)], 0.03, WOOD)
-            pen.blob(path("-.02 -.34, .1 -.385, .3 -.38, .41 -.35, .3 -.32, .1 -.31"), CREAM)
-            for x in (0.08, 0.2, 0.31):
-                pen.line([(x, -0.385), (x, -0.315)], 0.012, art.deep)
-            pen.poly(rounded(box(-0.36, -0.36, -0.1, -0.18), 0.03), CREAM)
-            pen.poly(rounded(box(-0.39, -0.385, -0.07, -0.345), 0.015), art.dark, paint=True)
-            for x in (-0.29, -0.17):
-                pen.oval(x, -0.27, 0.032, 0.036, GLASS)
-        else:
-            full = 0.12 if art.action == "sailing" else 0.03
-            pen.poly(
-                smooth(
-                    [
-                        (0.015, -0.95),
-                        (0.2 + full, -0.6),
-                        (0.42, -0.27),
-                        (0.2, -0.245),
-                        (0.015, -0.26),
-                        (0.015, -0.6),
-                    ],
-                    4,
-                ),
-                CREAM,
-            )
-            pen.poly(
-                [
-                    (0.015, -0.62),
-                    (0.2 + full * 0.86, -0.6),
-                    (0.27 + full * 0.8, -0.5),
-                    (0.015, -0.5),
-                ],
-                art.paint,
-                paint=True,
-            )
-            pen.poly(
-                smooth(
-                    [
-                        (-0.05, -0.88),
-                        (-0.2 - full * 0.3, -0.55),
-                        (-0.4, -0.28),
-                        (-0.2, -0.26),
-                        (-0.05, -0.28),
-                        (-0.05, -0.6),
-                    ],
-                    4,
-                ),
-                (236, 228, 208),
-            )
-        pen.poly(path("-.016 -.98, .16 -.945, -.016 -.9"), art.paint, paint=True)
-    else:
-        pen.poly(path("-.032 -.2, -.032 -.3, -.018 -.27, -.008 -.315, 0 -.28, 0 -.2"), WOOD)
+    _rigging(art)
     hull = path("-.5 -.2, .56 -.235, .47 -.1, .34 .03, -.36 .03, -.46 -.07")
     pen.poly(rounded(hull, 0.05), art.paint, paint=True)
     pen.poly(path("-.5 -.2, .56 -.235, .54 -.185, -.485 -.15"), art.second())
@@ -158,6 +105,77 @@ def draw_boat(art: Art) -> None:
         art.level.erase(box(-0.85, 0.015, 0.85, 0.6))
     else:
         _waterline(pen)
+
+
+def _rigging(art: Art) -> None:
+    """Draw the mast and what stands on deck; when broken, a splintered stump."""
+    pen = art.pen
+    if art.broken:
+        pen.poly(path("-.032 -.2, -.032 -.3, -.018 -.27, -.008 -.315, 0 -.28, 0 -.2"), WOOD)
+        return
+    pen.poly(box(-0.032, -0.98, 0.0, -0.18), WOOD)
+    if art.action == "floating":
+        _cabin(art)
+    else:
+        _sails(art)
+    pen.poly(path("-.016 -.98, .16 -.945, -.016 -.9"), art.paint, paint=True)
+
+
+def _cabin(art: Art) -> None:
+    """Draw the furled sail on its boom, and the cabin."""
+    pen = art.pen
+    pen.line([(-0.02, -0.3), (0.4, -0.33)], 0.03, WOOD)
+    pen.blob(path("-.02 -.34, .1 -.385, .3 -.38, .41 -.35, .3 -.32, .1 -.31"), CREAM)
+    for x in (0.08, 0.2, 0.31):
+        pen.line([(x, -0.385), (x, -0.315)], 0.012, art.deep)
+    pen.poly(rounded(box(-0.36, -0.36, -0.1, -0.18), 0.03), CREAM)
+    pen.poly(rounded(box(-0.39, -0.385, -0.07, -0.345), 0.015), art.dark, paint=True)
+    for x in (-0.29, -0.17):
+        pen.oval(x, -0.27, 0.032, 0.036, GLASS)
+
+
+def _sails(art: Art) -> None:
+    """Draw both sails; under way the wind fills them."""
+    pen = art.pen
+    full = 0.12 if art.action == "sailing" else 0.03
+    pen.poly(
+        smooth(
+            [
+                (0.015, -0.95),
+                (0.2 + full, -0.6),
+                (0.42, -0.27),
+                (0.2, -0.245),
+                (0.015, -0.26),
+                (0.015, -0.6),
+            ],
+            4,
+        ),
+        CREAM,
+    )
+    pen.poly(
+        [
+            (0.015, -0.62),
+            (0.2 + full * 0.86, -0.6),
+            (0.27 + full * 0.8, -0.5),
+            (0.015, -0.5),
+        ],
+        art.paint,
+        paint=True,
+    )
+    pen.poly(
+        smooth(
+            [
+                (-0.05, -0.88),
+                (-0.2 - full * 0.3, -0.55),
+                (-0.4, -0.28),
+                (-0.2, -0.26),
+                (-0.05, -0.28),
+                (-0.05, -0.6),
+            ],
+            4,
+        ),
+        (236, 228, 208),
+    )
 
 
 def _waterline(pen: Pen) -> None:

@@ -23,6 +23,7 @@ from synthreview.generation.generators.sketch.landscape import (
 from synthreview.generation.generators.sketch.pen import (
     RGB,
     Pen,
+    Point,
     arc,
     box,
     darker,
@@ -115,28 +116,7 @@ def draw_forest(view: View) -> None:
             x = (i + rng.uniform(0.1, 0.9)) / count
             if depth == 2 and 0.25 < x < 0.75:
                 x = x - 0.3 if x < 0.5 else x + 0.3
-            foot = h + 0.02 + 0.04 * depth
-            pen.poly(
-                [
-                    (x - wide * 0.7, -0.02),
-                    (x + wide * 0.7, -0.02),
-                    (x + wide, foot),
-                    (x + wide * 1.9, foot + 0.02),
-                    (x - wide * 1.9, foot + 0.02),
-                    (x - wide, foot),
-                ],
-                trunk,
-            )
-            if depth == 2:
-                pen.poly(
-                    [
-                        (x + wide * 0.2, -0.02),
-                        (x + wide * 0.7, -0.02),
-                        (x + wide, foot),
-                        (x + wide * 0.4, foot),
-                    ],
-                    darker(trunk, 0.22),
-                )
+            _trunk(pen, x, h + 0.02 + 0.04 * depth, wide, trunk, is_near=depth == 2)
         leaf = leaves[depth]
         for i in range(7):
             pen.oval(
@@ -149,19 +129,40 @@ def draw_forest(view: View) -> None:
             )
         if depth == 1:
             ridge(pen, hills(rng, h, 0.015), (118, 160, 88))
-            for i in range(8):
-                pen.oval(
-                    i / 7 + rng.uniform(-0.05, 0.05),
-                    h + 0.005,
-                    rng.uniform(0.05, 0.09),
-                    rng.uniform(0.03, 0.055),
-                    (78, 132, 74),
-                    steps=14,
-                )
+            _bushes(pen, rng, h)
     ridge(pen, hills(rng, h + 0.07, 0.012), (122, 150, 82))
     ridge(pen, hills(rng, h + 0.2, 0.015), (136, 158, 88))
     for _ in range(12):
         tuft(pen, rng.random(), rng.uniform(h + 0.12, 1.0), rng.uniform(0.7, 1.3), (84, 124, 62))
+    _mushrooms(pen, rng, h)
+    grass_corners(pen, rng, (44, 92, 50))
+
+
+def _trunk(pen: Pen, x: float, foot: float, wide: float, bark: RGB, *, is_near: bool) -> None:
+    """Draw one trunk up to the top of the picture; a near one has a shaded side."""
+    left, right = x - wide, x + wide
+    roots = [(x + wide * 1.9, foot + 0.02), (x - wide * 1.9, foot + 0.02)]
+    crown = [(x - wide * 0.7, -0.02), (x + wide * 0.7, -0.02)]
+    pen.poly([*crown, (right, foot), *roots, (left, foot)], bark)
+    if is_near:
+        shade = [(x + wide * 0.2, -0.02), crown[1], (right, foot), (x + wide * 0.4, foot)]
+        pen.poly(shade, darker(bark, 0.22))
+
+
+def _bushes(pen: Pen, rng: random.Random, h: float) -> None:
+    for i in range(8):
+        pen.oval(
+            i / 7 + rng.uniform(-0.05, 0.05),
+            h + 0.005,
+            rng.uniform(0.05, 0.09),
+            rng.uniform(0.03, 0.055),
+            (78, 132, 74),
+            steps=14,
+        )
+
+
+def _mushrooms(pen: Pen, rng: random.Random, h: float) -> None:
+    """Set three red mushrooms to the sides, where no object hides them."""
     for _ in range(3):
         x, y = (
             rng.choice((rng.uniform(0.02, 0.22), rng.uniform(0.78, 0.98))),
@@ -171,7 +172,6 @@ def draw_forest(view: View) -> None:
         pen.poly([*arc(x, y - 0.03, 0.032, 0.03, 180, 360)], (206, 72, 56))
         for dx, dy in ((-0.014, -0.038), (0.01, -0.046), (0.018, -0.034)):
             pen.oval(x + dx, y + dy, 0.004, 0.003, (250, 240, 226), steps=6)
-    grass_corners(pen, rng, (44, 92, 50))
 
 
 def draw_desert(view: View) -> None:
@@ -190,19 +190,7 @@ def draw_desert(view: View) -> None:
     x = rng.uniform(-0.05, 0.1)
     while x < 1:
         wide, top = rng.uniform(0.12, 0.24), h - rng.uniform(0.06, 0.17)
-        pen.poly(
-            [(x, h + 0.03), (x + wide * 0.14, top), (x + wide * 0.8, top), (x + wide, h + 0.03)],
-            (206, 128, 92),
-        )
-        pen.poly(
-            [
-                (x + wide * 0.55, top),
-                (x + wide * 0.8, top),
-                (x + wide, h + 0.03),
-                (x + wide * 0.65, h + 0.03),
-            ],
-            (176, 100, 78),
-        )
+        _mesa(pen, x, top, wide, h + 0.03)
         x += wide + rng.uniform(0.04, 0.22)
     for i, fill in enumerate(((226, 164, 96), (236, 180, 108), (244, 198, 126))):
         y = h + 0.02 + 0.1 * i
@@ -246,6 +234,22 @@ def draw_desert(view: View) -> None:
         )
 
 
+def _mesa(pen: Pen, x: float, top: float, wide: float, foot: float) -> None:
+    pen.poly(
+        [(x, foot), (x + wide * 0.14, top), (x + wide * 0.8, top), (x + wide, foot)],
+        (206, 128, 92),
+    )
+    pen.poly(
+        [
+            (x + wide * 0.55, top),
+            (x + wide * 0.8, top),
+            (x + wide, foot),
+            (x + wide * 0.65, foot),
+        ],
+        (176, 100, 78),
+    )
+
+
 def _cactus(pen: Pen, x: float, y: float, s: float) -> None:
     green = (74, 134, 84)
     pen.line([(x, y), (x, y - 0.24 * s)], 0.05 * s, green)
@@ -279,40 +283,7 @@ def draw_mountains(view: View) -> None:
         for i in range(count):
             x = (i + rng.uniform(0.2, 0.8)) / count
             top, half = h - high * rng.uniform(0.75, 1.1), rng.uniform(0.26, 0.36)
-            pen.poly([(x, top), (x + half, h + 0.02), (x - half, h + 0.02)], rock)
-            pen.poly(
-                [
-                    (x, top),
-                    (x + half, h + 0.02),
-                    (x + half * 0.2, h + 0.02),
-                    (x - half * 0.06, top + 0.2),
-                    (x + half * 0.1, top + 0.1),
-                ],
-                darker(rock, 0.2),
-            )
-            s = 0.42 + 0.1 * depth
-            drop = (h - top) * s
-            snow = [
-                (x, top),
-                (x + half * s, top + drop),
-                (x + half * s * 0.55, top + drop * 0.72),
-                (x + half * s * 0.25, top + drop * 1.02),
-                (x - half * 0.02, top + drop * 0.68),
-                (x - half * s * 0.4, top + drop * 1.05),
-                (x - half * s * 0.62, top + drop * 0.74),
-                (x - half * s, top + drop),
-            ]
-            pen.poly(snow, (246, 250, 254))
-            pen.poly(
-                [
-                    (x, top),
-                    (x + half * s, top + drop),
-                    (x + half * s * 0.55, top + drop * 0.72),
-                    (x + half * s * 0.25, top + drop * 1.02),
-                    (x + half * 0.05, top + drop * 0.5),
-                ],
-                (206, 220, 238),
-            )
+            _peak(pen, (x, top), half, h, rock, 0.42 + 0.1 * depth)
     ridge(pen, hills(rng, h, 0.02), (226, 236, 246))
     for i in range(9):
         x = (i + rng.random()) / 9
@@ -332,6 +303,44 @@ def draw_mountains(view: View) -> None:
     for _ in range(26):
         x, y, r = rng.random(), rng.random(), rng.uniform(0.003, 0.0065)
         pen.oval(x, y, r, r, (255, 255, 255), steps=8)
+
+
+def _peak(pen: Pen, tip: Point, half: float, h: float, rock: RGB, s: float) -> None:
+    """Draw one mountain with its shaded side; snow covers the share `s` of its height."""
+    x, top = tip
+    pen.poly([(x, top), (x + half, h + 0.02), (x - half, h + 0.02)], rock)
+    pen.poly(
+        [
+            (x, top),
+            (x + half, h + 0.02),
+            (x + half * 0.2, h + 0.02),
+            (x - half * 0.06, top + 0.2),
+            (x + half * 0.1, top + 0.1),
+        ],
+        darker(rock, 0.2),
+    )
+    drop = (h - top) * s
+    snow = [
+        (x, top),
+        (x + half * s, top + drop),
+        (x + half * s * 0.55, top + drop * 0.72),
+        (x + half * s * 0.25, top + drop * 1.02),
+        (x - half * 0.02, top + drop * 0.68),
+        (x - half * s * 0.4, top + drop * 1.05),
+        (x - half * s * 0.62, top + drop * 0.74),
+        (x - half * s, top + drop),
+    ]
+    pen.poly(snow, (246, 250, 254))
+    pen.poly(
+        [
+            (x, top),
+            (x + half * s, top + drop),
+            (x + half * s * 0.55, top + drop * 0.72),
+            (x + half * s * 0.25, top + drop * 1.02),
+            (x + half * 0.05, top + drop * 0.5),
+        ],
+        (206, 220, 238),
+    )
 
 
 _WATER: Final[tuple[RGB, ...]] = ((126, 220, 228), (46, 160, 200), (24, 104, 164), (18, 78, 136))
