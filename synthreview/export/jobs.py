@@ -10,7 +10,7 @@ from pathlib import Path
 
 from synthreview.export.models import Export
 from synthreview.export.services import entries_of, facts_of, folder_of
-from synthreview.export.writers.base import ExportEntry
+from synthreview.export.writers.base import ExportEntry, UnsafeNameError
 from synthreview.export.writers.imagefolder import ImageFolderWriter
 from synthreview.work.models import WorkState
 
@@ -31,6 +31,8 @@ def write_export(export_pk: int) -> None:
     export = Export.objects.select_related("dataset__policy").get(pk=export_pk)
     target = folder_of(export)
     draft = target.with_name(f".{target.name}.{token}.part")
+    for leftover in target.parent.glob(f".{target.name}.*.part"):  # of a worker that was killed
+        shutil.rmtree(leftover, ignore_errors=True)
     try:
         write_folder(export, draft, token)
         if not Export.objects.renew(export_pk, token, lease_s=LEASE_S):
@@ -40,10 +42,11 @@ def write_export(export_pk: int) -> None:
         Export.objects.settle(export_pk, token, WorkState.DONE)
     except LeaseLostError:
         logger.warning("Export %s went to another worker", export_pk)
-    except OSError as error:
+    except (OSError, UnsafeNameError) as error:
         logger.exception("Export %s broke off", export_pk)
+        reason = getattr(error, "strerror", None) or error
         Export.objects.settle(
-            export_pk, token, WorkState.FAILED, error=f"It could not be written: {error.strerror}."
+            export_pk, token, WorkState.FAILED, error=f"It could not be written: {reason}."
         )
     finally:
         shutil.rmtree(draft, ignore_errors=True)

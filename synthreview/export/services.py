@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-import os
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Max, Min
-from zipstream import ZIP_STORED, ZipStream
+from django.db.models import Count, Max, Min
+from django.utils.crypto import salted_hmac
 
 from synthreview.accounts.models import User
 from synthreview.catalog.models import Dataset
 from synthreview.export.models import Export, ExportItem
-from synthreview.export.splits import split_of
+from synthreview.export.splits import SPLITS, ratio_text, split_of
 from synthreview.export.writers.base import ExportEntry, ExportFacts
+from synthreview.export.zips import StillZip, zip_folder
 from synthreview.generation.services import generator
 from synthreview.generation.storage import blobs
 from synthreview.lib.adapters import UnknownAdapterError
@@ -25,8 +26,6 @@ from synthreview.scoring.models import Score
 from synthreview.work.services import enqueue_on_commit
 
 PAGE = 1_000
-# A zip cannot hold a date before 1980; one fixed date makes the same snapshot the same bytes.
-ZIP_EPOCH = 315_532_800
 
 
 class NothingApprovedError(ValueError):
@@ -93,7 +92,7 @@ def entries_of(export: Export) -> Iterator[ExportEntry]:
     while True:
         page = list(
             export.items.filter(position__gt=last)
-            .select_related("image__prompt", "decision")
+            .select_related("export", "image__prompt", "decision")
             .order_by("position")[:PAGE]
         )
         if not page:
@@ -108,6 +107,12 @@ def _scores_of(items: list[ExportItem]) -> dict[int, Score]:
     """Return each image's latest score that applies."""
     scores = Score.objects.filter(image__in=[item.image_id for item in items], applies=True)
     return {score.image_id: score for score in scores.select_related("version").order_by("pk")}
+
+
+def pseudonym(dataset_id: int, reviewer_id: int) -> str:
+    """Return one name per person and dataset, from which nobody outside can tell the person."""
+    digest = salted_hmac("export-reviewer", f"{dataset_id}:{reviewer_id}", algorithm="sha256")
+    return f"reviewer-{digest.hexdigest()[:8]}"
 
 
 def _entry(item: ExportItem, score: Score | None) -> ExportEntry:
@@ -130,7 +135,7 @@ def _entry(item: ExportItem, score: Score | None) -> ExportEntry:
         "scorer_weights_sha256": "" if score is None else score.version.weights_sha256,
         "guideline_version": decision.guideline_version,
         "decided_at": decision.created_at.isoformat(timespec="seconds"),
-        "reviewer": f"reviewer-{decision.reviewer_id}",
+        "reviewer": pseudonym(item.export.dataset_id, decision.reviewer_id),
     }
     return ExportEntry(
         source=blobs().path(image.sha256),
@@ -147,10 +152,8 @@ def _entry(item: ExportItem, score: Score | None) -> ExportEntry:
 
 def facts_of(export: Export) -> ExportFacts:
     """Return what the card of the export says."""
-    counts: dict[str, Counter[str]] = defaultdict(Counter)
-    rows = export.items.order_by().values_list("class_name", "split")
-    for class_name, split in rows.iterator(chunk_size=PAGE):
-        counts[class_name][split] += 1
+    splits, rows = counts_of(export)
+    counts = {row.name: dict(zip(splits, row.by_split, strict=True)) for row in rows}
     dataset = export.dataset
     definitions = dict(dataset.classes.values_list("name", "definition"))
     generators = sorted(
@@ -162,16 +165,16 @@ def facts_of(export: Export) -> ExportFacts:
         number=export.number,
         description=dataset.description,
         created=export.created_at.date().isoformat(),
-        classes={name: definitions.get(name, "") for name in sorted(counts)},
-        counts={name: dict(counts[name]) for name in sorted(counts)},
-        notices=tuple(notice for alias in generators if (notice := _notice(alias))),
+        classes={name: definitions.get(name, "") for name in counts},
+        counts=counts,
+        notices=tuple(notices_of(export)),
         review={
             "reviews per image": dataset.policy.reviews_per_image,
             "reviewers": reviewers,
             "label error": "not certified: each label is as judged by "
             + ("one reviewer" if dataset.policy.reviews_per_image == 1 else "its reviewers"),
             "generators": ", ".join(generators),
-            "splits": ", ".join(f"{name} {share:.0%}" for name, share in export.shares.items()),
+            "splits": ratio_text(export.shares),
         },
     )
 
@@ -183,16 +186,46 @@ def _notice(alias: str) -> str:
         return ""
 
 
-def zip_of(export: Export) -> ZipStream:
-    """Return the finished folder as a zip that is written while it is sent.
+def zip_of(export: Export) -> StillZip:
+    """Return the finished folder as a zip that is written while it is sent."""
+    return zip_folder(folder_of(export), export.folder_name)
 
-    Stored, not deflated: images do not shrink, and the size is known beforehand.
-    """
-    folder = folder_of(export)
-    stream = ZipStream(compress_type=ZIP_STORED, sized=True)
-    for root, folders, files in os.walk(folder):
-        folders.sort()
-        for name in sorted(files):
-            path = Path(root) / name
-            stream.add_path(path, f"{export.folder_name}/{path.relative_to(folder).as_posix()}")
-    return stream
+
+@dataclass(frozen=True, slots=True)
+class ClassCounts:
+    """How many images of a class an export holds, by split."""
+
+    name: str
+    by_split: list[int]
+    total: int
+
+
+def approved_by_class(dataset: Dataset) -> list[tuple[str, int]]:
+    """Return (class, approved images) for every class, in the dataset's order."""
+    counts = dict(
+        ImageReview.objects.approved()
+        .filter(dataset=dataset)
+        .values_list("image__label_class")
+        .annotate(Count("pk"))
+    )
+    classes = dataset.classes.order_by("position", "pk").values_list("pk", "name")
+    return [(name, counts.get(pk, 0)) for pk, name in classes]
+
+
+def counts_of(export: Export) -> tuple[list[str], list[ClassCounts]]:
+    """Return the splits in use, and the counts of each class; one query."""
+    rows = export.items.order_by().values_list("class_name", "split").annotate(Count("pk"))
+    counts: dict[str, dict[str, int]] = defaultdict(dict)
+    for class_name, split, count in rows:
+        counts[class_name][split] = count
+    splits = [split for split in SPLITS if any(split in of for of in counts.values())]
+    return splits, [
+        ClassCounts(name, [of.get(split, 0) for split in splits], sum(of.values()))
+        for name, of in sorted(counts.items())
+    ]
+
+
+def notices_of(export: Export) -> list[str]:
+    """Return what a person must know of the generators of these images; one query."""
+    aliases = export.items.order_by().values_list("image__generator", flat=True).distinct()
+    return [notice for alias in sorted(aliases) if (notice := _notice(alias))]

@@ -30,6 +30,11 @@ def parse_ratio(text: str) -> dict[str, float]:
     return {split: share / sum(numbers) for split, share in shares.items() if share > 0}
 
 
+def ratio_text(shares: Mapping[str, float]) -> str:
+    """Return shares in words: "train 80 %, test 20 %"; a database may have mixed their order."""
+    return ", ".join(f"{split} {shares[split]:.0%}" for split in SPLITS if split in shares)
+
+
 def split_of(family: uuid.UUID, shares: Mapping[str, float]) -> str:
     """Return the split of a family, by a number in 0..1 that only the family decides."""
     digest = hashlib.sha256(family.bytes).digest()

@@ -13,6 +13,10 @@ from pathlib import Path
 from typing import Any, Protocol
 
 
+class UnsafeNameError(ValueError):
+    """A name that is no plain name of a folder: nothing may be written under it."""
+
+
 @dataclass(frozen=True, slots=True)
 class ExportEntry:
     """One image of an export: its bytes' place, its label, and its history.
@@ -50,5 +54,8 @@ class Writer(Protocol):
     """One format."""
 
     def write(self, folder: Path, entries: Iterable[ExportEntry], facts: ExportFacts) -> None:
-        """Fill the empty `folder`. Raises OSError; the caller then throws the folder away."""
+        """Fill the empty `folder`.
+
+        Raises OSError, UnsafeNameError; the caller then throws the folder away.
+        """
         ...

@@ -7,19 +7,22 @@ metadata as well, because the latter infers none from folders once a metadata fi
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
+import re
 import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
-from synthreview.export.writers.base import ExportEntry, ExportFacts
+from synthreview.export.writers.base import ExportEntry, ExportFacts, UnsafeNameError
 from synthreview.export.writers.card import card_text
 from synthreview.lib.images import EXTENSIONS
 
 CHECKSUMS = "SHA256SUMS"
 METADATA = "metadata.jsonl"
+PLAIN_NAME = re.compile(r"[A-Za-z0-9_-]{1,80}")
 
 
 class ImageFolderWriter:
@@ -30,9 +33,8 @@ class ImageFolderWriter:
         with contextlib.ExitStack() as files:
             metadata = files.enter_context((folder / METADATA).open("w", encoding="utf-8"))
             for entry in entries:
-                name = f"{entry.split}/{entry.class_folder}/{entry.stem}"
-                name += EXTENSIONS[entry.media_type]
-                _place(entry.source, folder / name)
+                name = _name(entry)
+                _place(entry, folder / name)
                 checksums.append((entry.sha256, name))
                 metadata.write(_metadata_line(name, entry))
         (folder / "README.md").write_text(card_text(facts), encoding="utf-8")
@@ -45,13 +47,24 @@ def _by_name(pair: tuple[str, str]) -> str:
     return pair[1]
 
 
-def _place(source: Path, target: Path) -> None:
+def _name(entry: ExportEntry) -> str:
+    """Return the file's place in the folder. Raises UnsafeNameError for one outside of it."""
+    parts = (entry.split, entry.class_folder, entry.stem)
+    for part in parts:
+        if not PLAIN_NAME.fullmatch(part):
+            raise UnsafeNameError(f"{part!r} is no plain name: letters, digits, - and _ only")
+    return "/".join(parts) + EXTENSIONS[entry.media_type]
+
+
+def _place(entry: ExportEntry, target: Path) -> None:
     """Put the original there: a hard link on the same disk, else a copy."""
     target.parent.mkdir(parents=True, exist_ok=True)
     try:
-        os.link(source, target)
+        os.link(entry.source, target)
     except OSError:
-        shutil.copyfile(source, target)
+        shutil.copyfile(entry.source, target)
+    if target.stat().st_size != entry.byte_count:
+        raise OSError(errno.EIO, f"{entry.source.name} is damaged in the store")
 
 
 def _metadata_line(name: str, entry: ExportEntry) -> str:

@@ -1,0 +1,105 @@
+"""Exports of a dataset: the list with its form, one export, and its zip."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import messages
+from django.core.paginator import Paginator
+from django.http import Http404, HttpRequest, HttpResponse, StreamingHttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
+
+from synthreview.catalog.models import Dataset
+from synthreview.catalog.pages import open_dataset, page_or_part, signed_in
+from synthreview.catalog.permissions import Action
+from synthreview.export import services
+from synthreview.export.forms import ExportForm
+from synthreview.export.models import Export
+from synthreview.export.splits import ratio_text
+from synthreview.work.models import OPEN_STATES, WorkState
+from synthreview.work.services import retry
+
+PER_PAGE = 25
+
+
+@require_http_methods(["GET", "POST"])
+def exports(request: HttpRequest, slug: str) -> HttpResponse:
+    """The list, and the form that freezes what is approved now."""
+    action = Action.EXPORT if request.method == "POST" else Action.VIEW
+    dataset, context = open_dataset(request, slug, action)
+    form = ExportForm(request.POST or None)
+    if request.method == "POST" and form.is_valid():
+        try:
+            export = services.freeze_export(
+                dataset=dataset, shares=form.cleaned_data["ratio"], created_by=signed_in(request)
+            )
+        except services.NothingApprovedError as error:
+            form.add_error(None, str(error))
+        else:
+            return redirect(export)
+    context |= {"form": form} | _list_context(request, dataset)
+    return render(request, "export/list.html", context, status=422 if form.errors else 200)
+
+
+def _list_context(request: HttpRequest, dataset: Dataset) -> dict[str, Any]:
+    rows = Export.objects.filter(dataset=dataset).select_related("created_by", "dataset")
+    approved = services.approved_by_class(dataset)
+    return {
+        "page": Paginator(rows, PER_PAGE).get_page(request.GET.get("page")),
+        "approved": approved,
+        "approved_count": sum(count for _, count in approved),
+    }
+
+
+@require_GET
+def export(request: HttpRequest, slug: str, number: int) -> HttpResponse:
+    """One export; htmx asks for its state while it is written."""
+    dataset, context = open_dataset(request, slug)
+    found = _find(dataset, number)
+    splits, rows = services.counts_of(found)
+    context |= {
+        "export": found,
+        "is_open": found.state in OPEN_STATES,
+        "splits": splits,
+        "rows": rows,
+        "totals": [sum(counts) for counts in zip(*(row.by_split for row in rows), strict=True)],
+        "ratio": ratio_text(found.shares),
+        "notices": services.notices_of(found),
+    }
+    return page_or_part(request, "export/detail.html", "export/_state.html", context)
+
+
+@require_POST
+def retry_export(request: HttpRequest, slug: str, number: int) -> HttpResponse:
+    """Have a failed export written again."""
+    dataset, _ = open_dataset(request, slug, Action.EXPORT)
+    found = _find(dataset, number)
+    if retry([found]):
+        messages.success(request, "It is being written again.")
+    return redirect(found)
+
+
+@require_GET
+def export_zip(request: HttpRequest, slug: str, number: int) -> StreamingHttpResponse:
+    """The finished export as a zip, sent while it is read."""
+    dataset, _ = open_dataset(request, slug, Action.EXPORT)
+    found = _find(dataset, number)
+    if found.state != WorkState.DONE or not services.folder_of(found).is_dir():
+        raise Http404("This export is not written yet.")
+    stream = services.zip_of(found)
+    return StreamingHttpResponse(
+        stream,
+        content_type="application/zip",
+        headers={
+            "Content-Length": str(len(stream)),
+            "Content-Disposition": f'attachment; filename="{found.folder_name}.zip"',
+            "Cache-Control": "private, no-store",
+        },
+    )
+
+
+def _find(dataset: Dataset, number: int) -> Export:
+    rows = Export.objects.select_related("dataset", "created_by")
+    found: Export = get_object_or_404(rows, dataset=dataset, number=number)
+    return found
