@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from django.db import transaction
@@ -18,28 +19,41 @@ from synthreview.scoring.scorers.base import ScoreRequest, ScoreResult
 from synthreview.scoring.services import register, scorer
 from synthreview.work.models import WorkState
 
+logger = logging.getLogger(__name__)
 LEASE_S = 300
 BATCH = 32
 DECODERS = 2
 
 
-def score(pass_pk: int) -> None:
-    """Score every image of the pass's dataset that has no score by the loaded model yet."""
+def score(pass_pk: int, on_batch: Callable[[int], object] | None = None) -> None:
+    """Score every image of the pass's dataset that has no score by the loaded model yet.
+
+    `on_batch` is told how many images each batch held.
+    """
     token = ScoringPass.objects.claim(pass_pk, lease_s=LEASE_S)
     if token is None:
         return
     work = ScoringPass.objects.select_related("version").get(pk=pass_pk)
-    if register(work.version.alias) != work.version:
-        # Another model was configured since: the planner makes a pass for it.
-        ScoringPass.objects.settle(
-            pass_pk, token, WorkState.CANCELLED, error="Another model is in use now."
-        )
-        return
-    if _walk(work, token):
-        ScoringPass.objects.settle(pass_pk, token, WorkState.DONE)
+    try:
+        if register(work.version.alias) != work.version:
+            # Another model was configured since: the planner makes a pass for it.
+            ScoringPass.objects.settle(
+                pass_pk, token, WorkState.CANCELLED, error="Another model is in use now."
+            )
+        elif _walk(work, token, on_batch):
+            ScoringPass.objects.settle(pass_pk, token, WorkState.DONE)
+    except Exception as error:  # a model can fail in many ways; what is scored stays
+        logger.exception("Scoring pass %s broke off", pass_pk)
+        said = f"{type(error).__name__}: {error}"
+        if work.attempts < ScoringPass.MAX_ATTEMPTS:
+            ScoringPass.objects.postpone(pass_pk, token, delay_s=5.0 * work.attempts, error=said)
+        else:
+            ScoringPass.objects.settle(pass_pk, token, WorkState.FAILED, error=said)
 
 
-def _walk(work: ScoringPass, token: uuid.UUID) -> bool:
+def _walk(
+    work: ScoringPass, token: uuid.UUID, on_batch: Callable[[int], object] | None = None
+) -> bool:
     """Score in order of primary key; False where the lease was lost."""
     class_names = list(
         LabelClass.objects.filter(dataset=work.dataset_id)
@@ -63,6 +77,8 @@ def _walk(work: ScoringPass, token: uuid.UUID) -> bool:
         ScoringPass.objects.held(work.pk, token).update(
             scored_count=F("scored_count") + len(images)
         )
+        if on_batch:
+            on_batch(len(images))
 
 
 def score_images(

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import functools
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
 from django.db.models import Max
+from django.db.models.functions import Now
 from django.utils import timezone
 
 from synthreview.catalog.models import Dataset
@@ -14,9 +16,11 @@ from synthreview.generation.models import GeneratedImage
 from synthreview.lib.adapters import load_adapter
 from synthreview.scoring.models import MAIN_SCORER, Score, ScorerVersion, ScoringPass, unscored
 from synthreview.scoring.scorers.base import Scorer
+from synthreview.work.models import WorkState
 from synthreview.work.services import enqueue_on_commit
 
 RECENT = 5_000
+PAUSE_S = 300
 
 
 @functools.cache
@@ -51,22 +55,28 @@ def load_scorers() -> None:
         register(alias)
 
 
-def plan_scoring(*, recent_only: bool = False) -> list[ScoringPass]:
+def plan_scoring(*, recent_only: bool = False, dataset: Dataset | None = None) -> list[ScoringPass]:
     """Plan a pass for every dataset with unscored images and none planned; safe to repeat.
 
-    `recent_only` looks at the newest images alone: cheap enough for every second.
+    `recent_only` looks at the newest images alone: cheap enough for every second. Where the
+    last pass failed, the next one waits a while; naming the `dataset` plans it at once.
     """
     version = ScorerVersion.objects.current()
     if version is None:
         return []
     images = unscored(version)
+    if dataset is not None:
+        images = images.filter(dataset=dataset)
     if recent_only:
         newest = GeneratedImage.objects.aggregate(newest=Max("pk"))["newest"] or 0
         images = images.filter(pk__gt=newest - RECENT)
     waiting = set(images.order_by().values_list("dataset_id", flat=True).distinct())
-    planned = set(
-        ScoringPass.objects.open().filter(version=version).values_list("dataset_id", flat=True)
-    )
+    passes = ScoringPass.objects.filter(version=version)
+    planned = set(passes.open().values_list("dataset_id", flat=True))
+    if dataset is None:
+        pause = Now() - dt.timedelta(seconds=PAUSE_S)
+        failed = passes.filter(state=WorkState.FAILED, settled_at__gt=pause)
+        planned |= set(failed.values_list("dataset_id", flat=True))
     return [new for dataset_id in sorted(waiting - planned) if (new := _plan(dataset_id, version))]
 
 
