@@ -58,6 +58,10 @@ class DemoError(Exception):
     """The demonstration cannot start or go on; the message is for its user."""
 
 
+class EndAskedError(BaseException):
+    """Ctrl+C, or its like from outside. No command that we call may take it for its own."""
+
+
 # --- The folder ---------------------------------------------------------------
 
 
@@ -117,7 +121,7 @@ def load_data(password: str) -> None:
         user.set_password(password)
         user.save()
     if not Dataset.objects.exists():
-        call_command("import_dataset", str(DATASET), verbosity=0)
+        call_command("import_dataset", DATASET, owner=USERNAME, verbosity=0)
 
 
 def start_first_run() -> None:
@@ -141,7 +145,7 @@ def run(folder: Path, port: int, say: Callable[[str], None]) -> None:
     Raises:
         DemoError: the port is taken, a part does not start, or one ends by itself.
     """
-    signal_is_interrupt()
+    listen_for_the_end()
     address = f"http://127.0.0.1:{port}/"
     with locked(folder) as lock:
         if not is_port_free(port):
@@ -160,24 +164,24 @@ def run(folder: Path, port: int, say: Callable[[str], None]) -> None:
                 say(f"\n  Ctrl+C ends it; its data stays in {folder}\n")
                 start_first_run()
                 watch(family)
-        except KeyboardInterrupt as interrupt:
-            if isinstance(interrupt.__context__, DemoError):  # it came while all was being ended
-                raise interrupt.__context__ from None
+        except EndAskedError as asked:
+            if isinstance(asked.__context__, DemoError):  # it came while all was being ended
+                raise asked.__context__ from None
             say("\nStopped. `make demo` goes on where it was, `make demo-reset` clears the data.")
         except ServerError as error:
             raise DemoError(str(error)) from error
 
 
-def signal_is_interrupt() -> None:
+def listen_for_the_end() -> None:
     """Treat an end from outside and a closed terminal like Ctrl+C."""
 
-    def interrupt(number: int, frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
+    def ask(number: int, frame: FrameType | None) -> None:
+        raise EndAskedError
 
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         # nohup sets SIGHUP to be ignored, and means it.
         if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
-            signal.signal(number, interrupt)
+            signal.signal(number, ask)
 
 
 def start(family: Family, folder: Path, port: int) -> str:
@@ -207,14 +211,22 @@ def start(family: Family, folder: Path, port: int) -> str:
 
 
 def first_page_is_there(port: int) -> bool:
+    """Say whether the web server answers.
+
+    Raises:
+        ServerError: it does, with a fault of its own.
+    """
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
     try:
         connection.request("GET", "/")
-        return connection.getresponse().status < 500
+        status = connection.getresponse().status
     except OSError:
         return False
     finally:
         connection.close()
+    if status >= 500:
+        raise ServerError(f"the first page answers {status}: see {settings.DATA_DIR}/logs/web.log")
+    return True
 
 
 def watch(family: Family) -> None:
