@@ -18,6 +18,8 @@ from synthreview.prompting.authors.base import Author, Caption, WriteRequest
 from synthreview.prompting.models import Prompt, PromptState
 from synthreview.prompting.template import DEFAULT_TEMPLATES, check_template, slot_names
 
+BATCH = 1_000
+
 
 @functools.cache
 def author(alias: str) -> Author:
@@ -154,7 +156,13 @@ def edit_prompt(prompt: Prompt, text: str) -> Prompt:
     return prompt
 
 
+@transaction.atomic
 def set_prompt_state(prompts: Iterable[int], *, dataset: Dataset, state: PromptState) -> int:
     """Approve, retire or reopen prompts of one dataset; returns how many changed."""
-    rows = Prompt.objects.filter(dataset=dataset, pk__in=list(prompts)).exclude(state=state)
-    return rows.update(state=state)
+    rows = Prompt.objects.filter(dataset=dataset).exclude(state=state)
+    chosen = sorted(prompts)
+    # In batches: a database takes only so many numbers in one statement.
+    return sum(
+        rows.filter(pk__in=chosen[start : start + BATCH]).update(state=state)
+        for start in range(0, len(chosen), BATCH)
+    )

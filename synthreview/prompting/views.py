@@ -20,8 +20,8 @@ from synthreview.prompting import services
 from synthreview.prompting.authors.base import AuthorError
 from synthreview.prompting.forms import CaptionForm, PromptFilterForm, WriteForm
 from synthreview.prompting.models import Prompt, PromptState
-from synthreview.prompting.template import DEFAULT_TEMPLATES
 from synthreview.prompting.techniques import TECHNIQUES, WRITTEN
+from synthreview.prompting.template import DEFAULT_TEMPLATES
 
 PAGE = 50
 PREVIEWED = 10

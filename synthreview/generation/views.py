@@ -1,0 +1,200 @@
+"""Pages of generation: runs, a new one, its progress; and the bytes of images."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any, BinaryIO
+
+from django.contrib import messages
+from django.core.paginator import Paginator
+from django.db.models import Count, Min, Q, Sum
+from django.http import FileResponse, Http404, HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.utils import timezone
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
+
+from synthreview.catalog.pages import open_dataset, page_or_part, signed_in
+from synthreview.catalog.permissions import Action
+from synthreview.generation import services
+from synthreview.generation.forms import RunForm
+from synthreview.generation.models import GeneratedImage, Run
+from synthreview.generation.storage import blobs
+from synthreview.lib.adapters import UnknownAdapterError
+from synthreview.lib.images import EXTENSIONS, RENDITIONS_PX
+from synthreview.work.models import OPEN_STATES, WorkState
+
+PAGE = 25
+NEWEST = 24
+PATIENCE = dt.timedelta(seconds=20)
+
+
+# --- Runs -----------------------------------------------------------------------
+
+
+@require_GET
+def runs(request: HttpRequest, slug: str) -> HttpResponse:
+    """List the runs, newest first."""
+    dataset, context = open_dataset(request, slug)
+    rows = Run.objects.filter(dataset=dataset).select_related("created_by")
+    rows = rows.annotate(
+        drawn=Sum("calls__count", filter=Q(calls__state=WorkState.DONE), default=0),
+        open_calls=Count("calls", filter=Q(calls__state__in=OPEN_STATES)),
+        failed_calls=Count(
+            "calls", filter=Q(calls__state__in=[WorkState.FAILED, WorkState.UNKNOWN])
+        ),
+    )
+    page = Paginator(rows, PAGE).get_page(request.GET.get("page"))
+    titles = {run.generator: _title(run.generator) for run in page}
+    context |= {"page": page, "runs": [(run, titles[run.generator]) for run in page]}
+    return render(request, "generation/runs.html", context)
+
+
+def _title(alias: str) -> str:
+    try:
+        return services.generator(alias).title
+    except UnknownAdapterError:  # imported images, or a generator since removed
+        return alias.capitalize()
+
+
+@require_http_methods(["GET", "POST"])
+def new_run(request: HttpRequest, slug: str) -> HttpResponse:
+    """Start a run; before that show what it draws and the most that it costs."""
+    dataset, context = open_dataset(request, slug, Action.CURATE)
+    form = RunForm(request.POST or None, dataset=dataset)
+    if form.is_valid():
+        try:
+            run = services.start_run(
+                dataset=dataset,
+                prompts=form.prompts(),
+                created_by=signed_in(request),
+                **form.order,
+            )
+        except services.RunError as error:
+            form.add_error(None, str(error))
+        else:
+            return redirect("run", dataset.slug, run.number)
+    return render(request, "generation/run_new.html", context | {"form": form})
+
+
+@require_GET
+def estimate(request: HttpRequest, slug: str) -> HttpResponse:
+    """Say what the form as it stands would draw and cost; nothing is stored."""
+    dataset, context = open_dataset(request, slug, Action.CURATE)
+    form = RunForm(request.GET, dataset=dataset)
+    if form.is_valid():
+        prompts = form.prompts()
+        context["prompt_count"] = len(prompts)
+        try:
+            context["plan"] = services.plan_run(prompts=prompts, **form.order)
+        except services.RunError as error:
+            form.add_error(None, str(error))
+    return render(request, "generation/_estimate.html", context | {"form": form})
+
+
+@require_GET
+def run(request: HttpRequest, slug: str, number: int) -> HttpResponse:
+    """Show how far a run has come; htmx asks for the progress alone while it is open."""
+    dataset, context = open_dataset(request, slug)
+    found = get_object_or_404(
+        Run.objects.select_related("created_by"), dataset=dataset, number=number
+    )
+    found.dataset = dataset
+    return page_or_part(
+        request,
+        "generation/run.html",
+        "generation/_progress.html",
+        context | _progress_of(found),
+    )
+
+
+def _progress_of(run: Run) -> dict[str, Any]:
+    counts = run.counts()
+    reports = run.calls.exclude(error="").order_by().values("error", "state")
+    waiting = run.calls.due().aggregate(since=Min("due_at"))["since"] if counts["open"] else None
+    settled = run.image_count if not counts["open"] else counts["images"] + counts["lost"]
+    return {
+        "run": run,
+        "title": _title(run.generator),
+        "counts": counts,
+        "settled": settled,
+        "reports": reports.annotate(images=Sum("count")).order_by("-images", "error")[:5],
+        "newest": GeneratedImage.objects.filter(run=run)[:NEWEST],
+        # Nothing waits silently: due work that nobody takes means that no worker is there.
+        "is_stuck": (
+            waiting is not None
+            and not counts[WorkState.RUNNING]
+            and timezone.now() - waiting > PATIENCE
+            and not run.calls.filter(settled_at__gt=timezone.now() - PATIENCE).exists()
+        ),
+        "spent": run.calls.aggregate(
+            billed=Sum("billed_usd", default=0), estimated=Sum("estimated_usd", default=0)
+        ),
+    }
+
+
+@require_POST
+def stop(request: HttpRequest, slug: str, number: int) -> HttpResponse:
+    """Cancel what has not been sent."""
+    dataset, _ = open_dataset(request, slug, Action.CURATE)
+    stopped = services.stop_run(get_object_or_404(Run, dataset=dataset, number=number))
+    if stopped:
+        messages.success(request, "The run is stopped. What is being drawn now still arrives.")
+    else:
+        messages.warning(request, "Nothing was waiting any more, so there was nothing to stop.")
+    return redirect("run", dataset.slug, number)
+
+
+@require_POST
+def retry(request: HttpRequest, slug: str, number: int) -> HttpResponse:
+    """Draw failed calls again."""
+    dataset, _ = open_dataset(request, slug, Action.CURATE)
+    try:
+        retried = services.retry_run(get_object_or_404(Run, dataset=dataset, number=number))
+    except services.RunError as error:
+        messages.error(request, str(error))
+    else:
+        if retried:
+            messages.success(request, "What failed is being drawn again.")
+        else:
+            messages.warning(request, "Nothing in this run has failed.")
+    return redirect("run", dataset.slug, number)
+
+
+# --- Bytes ----------------------------------------------------------------------
+
+
+@require_GET
+def rendition(request: HttpRequest, pk: int, name: str) -> FileResponse:
+    """Send the re-encoded picture that pages show; its address never changes its bytes."""
+    if name not in RENDITIONS_PX:
+        raise Http404
+    visible = GeneratedImage.objects.visible_to(signed_in(request))
+    sha256 = visible.filter(pk=pk).values_list("sha256", flat=True).first()
+    response = FileResponse(_open(sha256, name), content_type="image/webp")
+    response["Cache-Control"] = "private, max-age=31536000, immutable"
+    return response
+
+
+@require_GET
+def original(request: HttpRequest, pk: int) -> FileResponse:
+    """Send the generator's file byte for byte, to be saved and never to be shown."""
+    visible = GeneratedImage.objects.visible_to(signed_in(request))
+    image = get_object_or_404(visible.only("sha256", "media_type"), pk=pk)
+    response = FileResponse(
+        _open(image.sha256, "original"),
+        as_attachment=True,
+        filename=f"{pk:08d}{EXTENSIONS.get(image.media_type, '')}",
+        content_type="application/octet-stream",
+    )
+    response["Content-Security-Policy"] = "sandbox"
+    response["X-Content-Type-Options"] = "nosniff"
+    return response
+
+
+def _open(sha256: str | None, variant: str) -> BinaryIO:
+    if sha256 is None:
+        raise Http404
+    try:
+        return blobs().open(sha256, variant)
+    except FileNotFoundError:
+        raise Http404("The file is missing from the store.") from None
