@@ -1,0 +1,64 @@
+"""The gallery's filters."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import forms
+from django.db.models import Q
+
+from synthreview.catalog.models import Dataset, LabelClass
+from synthreview.generation.models import Run
+from synthreview.prompting.techniques import TECHNIQUE_CHOICES
+from synthreview.review.models import ImageState
+
+WAITING = "waiting"
+
+
+class ImageFilterForm(forms.Form):
+    """Which images to show; what is no choice is left out of account."""
+
+    label_class = forms.ModelChoiceField(
+        LabelClass.objects.none(), required=False, label="Class", empty_label="All classes"
+    )
+    technique = forms.ChoiceField(
+        required=False, choices=[("", "All techniques"), *TECHNIQUE_CHOICES]
+    )
+    state = forms.ChoiceField(
+        required=False,
+        choices=[
+            ("", "Any state"),
+            (WAITING, "Waiting for a score"),
+            *((state.value, str(state.label).capitalize()) for state in ImageState),
+        ],
+    )
+    run = forms.ModelChoiceField(
+        Run.objects.none(), required=False, to_field_name="number", empty_label="All runs"
+    )
+
+    def __init__(self, *args: Any, dataset: Dataset, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        classes, runs = self.fields["label_class"], self.fields["run"]
+        assert isinstance(classes, forms.ModelChoiceField)
+        assert isinstance(runs, forms.ModelChoiceField)
+        classes.queryset = dataset.classes.all()
+        runs.queryset = Run.objects.filter(dataset=dataset)
+        runs.label_from_instance = lambda run: f"Run {run.number}"  # type: ignore[method-assign]
+
+    @property
+    def chosen(self) -> Q:
+        """The filters of a queryset of images."""
+        self.is_valid()
+        cleaned = {name: value for name, value in self.cleaned_data.items() if value}
+        state = cleaned.pop("state", None)
+        if state == WAITING:
+            cleaned["review__isnull"] = True
+        elif state:
+            cleaned["review__state"] = state
+        return Q(**cleaned)
+
+    @property
+    def query(self) -> dict[str, str]:
+        """The filters of an address."""
+        self.is_valid()
+        return {name: self.data[name] for name, value in self.cleaned_data.items() if value}

@@ -1,0 +1,137 @@
+"""Pages that read every stage: home, a dataset at a glance, its images, one image."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, render
+from django.utils.http import urlencode
+from django.views.decorators.http import require_GET
+
+from synthreview.catalog.models import Dataset
+from synthreview.catalog.pages import dataset_context, open_dataset, page_or_part, signed_in
+from synthreview.generation.models import GeneratedImage
+from synthreview.generation.services import generator
+from synthreview.lib.adapters import UnknownAdapterError
+from synthreview.overview.forms import ImageFilterForm
+from synthreview.overview.numbers import dataset_lines, overview_of
+from synthreview.review.models import Decision, ImageReview, ImageState
+from synthreview.review.reasons import REASONS
+from synthreview.scoring.services import main_score, rank_within_class, scoring_notice
+
+SHOWN = 12
+PAGE = 60
+
+
+@require_GET
+def home(request: HttpRequest) -> HttpResponse:
+    """List the datasets that one may see."""
+    return render(request, "overview/home.html", {"lines": dataset_lines(signed_in(request))})
+
+
+@require_GET
+def dataset(request: HttpRequest, slug: str) -> HttpResponse:
+    """Show a dataset at a glance; htmx asks for the numbers again while work is open."""
+    found, context = open_dataset(request, slug)
+    newest = list(GeneratedImage.objects.filter(dataset=found).select_related("review")[:SHOWN])
+    context |= {
+        "overview": overview_of(found),
+        "newest": newest,
+        "notices": _notices(found, newest),
+    }
+    return page_or_part(request, "overview/dataset.html", "overview/_dataset.html", context)
+
+
+def _notices(dataset: Dataset, newest: list[GeneratedImage]) -> list[str]:
+    """Return what a person must know of the images' source and of their scores."""
+    if not newest:
+        return []
+    aliases = sorted({image.generator for image in newest} & set(settings.GENERATORS))
+    said = [_generator_notice(alias) for alias in aliases]
+    return [notice for notice in [*said, scoring_notice(dataset)] if notice]
+
+
+def _generator_notice(alias: str) -> str:
+    try:
+        return generator(alias).notice
+    except UnknownAdapterError:
+        return ""
+
+
+# --- Images ---------------------------------------------------------------------
+
+
+@require_GET
+def images(request: HttpRequest, slug: str) -> HttpResponse:
+    """Show the images, newest first; a page begins below the image that `before` names."""
+    dataset, context = open_dataset(request, slug)
+    filters = ImageFilterForm(request.GET, dataset=dataset)
+    rows = GeneratedImage.objects.filter(filters.chosen, dataset=dataset)
+    before = request.GET.get("before", "")
+    if before.isdecimal():
+        rows = rows.filter(pk__lt=int(before))
+    page = list(rows.select_related("label_class", "review")[: PAGE + 1])
+    context |= {
+        "filters": filters,
+        "images": page[:PAGE],
+        "older": page[PAGE - 1].pk if len(page) > PAGE else None,
+        "query": urlencode(filters.query),
+        "is_first_page": not before,
+    }
+    # The sheet grows at its end: htmx asks for the next images alone.
+    part = "overview/_shots.html" if before else "overview/_sheet.html"
+    return page_or_part(request, "overview/images.html", part, context)
+
+
+@require_GET
+def image(request: HttpRequest, pk: int) -> HttpResponse:
+    """Show one image with its whole history."""
+    visible = GeneratedImage.objects.visible_to(signed_in(request)).select_related(
+        "dataset__policy", "label_class", "prompt__label_class", "run", "review"
+    )
+    found = get_object_or_404(visible, pk=pk)
+    context = dataset_context(request, found.dataset)
+    review: ImageReview | None = getattr(found, "review", None)
+    state = review.state if review else ImageState.PENDING
+    is_hidden = (
+        found.dataset.policy.blind_scores
+        and state == ImageState.PENDING
+        and not context["can"]["curate"]
+    )
+    context |= {
+        "image": found,
+        "review": review,
+        "decisions": _decisions_of(found),
+        "is_score_hidden": is_hidden,
+        "neighbours": _neighbours(found),
+        "generator_notice": _generator_notice(found.generator),
+    }
+    if not is_hidden:
+        context |= _score_of(found)
+    return render(request, "overview/image.html", context)
+
+
+def _score_of(image: GeneratedImage) -> dict[str, Any]:
+    score = main_score(image)
+    if score is None:
+        return {"score": None}
+    score.image = image  # spares a query
+    words = image.parts
+    parts = [(slot, words.get(slot, ""), value) for slot, value in score.parts.items()]
+    return {"score": score, "parts": parts, "rank": rank_within_class(score)}
+
+
+def _decisions_of(image: GeneratedImage) -> list[tuple[Decision, list[str]]]:
+    rows = Decision.objects.filter(image=image).select_related("reviewer")
+    return [(row, [REASONS.get(reason, reason) for reason in row.reasons]) for row in rows]
+
+
+def _neighbours(image: GeneratedImage) -> dict[str, int | None]:
+    """Return the images beside this one in the gallery."""
+    rows = GeneratedImage.objects.filter(dataset=image.dataset_id).values_list("pk", flat=True)
+    return {
+        "newer": rows.filter(pk__gt=image.pk).order_by("pk").first(),
+        "older": rows.filter(pk__lt=image.pk).order_by("-pk").first(),
+    }
