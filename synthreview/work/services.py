@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import socket
 from collections.abc import Iterable
 
 import django_rq
 from django.apps import apps
+from django.conf import settings
 from django.db import transaction
 from django.db.models.functions import Now
+from redis import Redis
 from redis.exceptions import RedisError
 
 from synthreview.work.models import DurableWork, WorkState
 
 logger = logging.getLogger(__name__)
 SWEEP_LIMIT = 2000
+SWEEPER_KEY = "synthreview:sweeper"
+SWEEPER_SEEN_S = 60
 
 
 def work_models() -> list[type[DurableWork]]:
@@ -111,3 +117,22 @@ def retry(rows: Iterable[DurableWork]) -> int:
             retried.append(row)
     enqueue_on_commit(retried)
     return len(retried)
+
+
+# --- The sweeper's sign of life ---------------------------------------------------
+
+
+def note_sweeper() -> None:
+    """Leave a sign that a sweeper runs on this host; it fades by itself."""
+    with contextlib.suppress(RedisError):  # the sweep itself complains of that
+        _redis().set(SWEEPER_KEY, socket.gethostname(), ex=SWEEPER_SEEN_S)
+
+
+def sweeper_host() -> str | None:
+    """Return the host whose sweeper was seen last, within a minute. Raises RedisError."""
+    host = _redis().get(SWEEPER_KEY)
+    return host.decode(errors="replace") if isinstance(host, bytes) else None
+
+
+def _redis() -> Redis:
+    return django_rq.get_connection(settings.QUEUE_NAMES[0])

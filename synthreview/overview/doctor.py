@@ -1,0 +1,363 @@
+"""What is wrong with this installation, in plain words, and what to do about it.
+
+Looks and changes nothing. Never loads a model: what a scoring worker needs is checked by
+the files and by what workers put on record.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+import django_rq
+from django.conf import settings
+from django.db import DatabaseError, connection
+from django.db.migrations.executor import MigrationExecutor
+from django.db.models import Count
+from redis.exceptions import RedisError
+from rq import Worker
+
+from synthreview.generation.services import generator
+from synthreview.prompting.services import author
+from synthreview.scoring.models import ScorerVersion
+from synthreview.scoring.scorers.base import ScorerError
+from synthreview.scoring.scorers.clip_source import EMBEDDED_FOLDER, find_source
+from synthreview.work.models import WorkState
+from synthreview.work.services import sweeper_host, work_models
+
+LOW_DISK_BYTES = 5_000_000_000
+NO_DISK_BYTES = 500_000_000
+OLDEST_POSTGRES = 14
+
+
+class Level(StrEnum):
+    OK = "ok"
+    WARNING = "warning"
+    FAULT = "fault"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was looked at; `advice` says what to do where it is not well."""
+
+    area: str
+    level: Level
+    text: str
+    advice: str = ""
+
+
+Findings = Iterator[Finding]
+
+
+def examine() -> list[Finding]:
+    """Return what was found, area by area; a check that breaks off is a fault itself."""
+    findings: list[Finding] = []
+    for area, check in CHECKS.items():
+        try:
+            findings += check()
+        except DatabaseError as error:
+            findings.append(
+                Finding(area, Level.FAULT, _first_line(error), "Mend the database first.")
+            )
+        except RedisError as error:
+            findings.append(Finding(area, Level.WARNING, _first_line(error), "Mend Redis first."))
+        except Exception as error:  # noqa: BLE001 - the other checks still run
+            findings.append(
+                Finding(area, Level.FAULT, f"{type(error).__name__}: {_first_line(error)}")
+            )
+    return findings
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
+# --- Database ---------------------------------------------------------------------
+
+
+def check_database() -> Findings:
+    area = "database"
+    try:
+        connection.ensure_connection()
+    except DatabaseError as error:
+        yield Finding(
+            area,
+            Level.FAULT,
+            f"It does not answer: {_first_line(error)}",
+            "Start it, or correct DATABASE_URL.",
+        )
+        return
+    if connection.vendor == "sqlite":
+        yield from _check_sqlite(area)
+    elif connection.vendor == "postgresql":
+        version = connection.pg_version // 10_000  # type: ignore[attr-defined]
+        fits = version >= OLDEST_POSTGRES
+        yield Finding(
+            area,
+            Level.OK if fits else Level.FAULT,
+            f"PostgreSQL {version} answers.",
+            "" if fits else f"Upgrade it to {OLDEST_POSTGRES} or newer.",
+        )
+    executor = MigrationExecutor(connection)
+    pending = executor.migration_plan(executor.loader.graph.leaf_nodes())
+    if pending:
+        yield Finding(
+            area, Level.FAULT, f"{len(pending)} migrations wait.", "Run `manage.py migrate`."
+        )
+    else:
+        yield Finding(area, Level.OK, "All migrations are applied.")
+
+
+def _check_sqlite(area: str) -> Findings:
+    with connection.cursor() as cursor:
+        cursor.execute("PRAGMA journal_mode")
+        mode = str(cursor.fetchone()[0]).lower()
+    if mode == "wal":
+        yield Finding(area, Level.OK, "SQLite answers, in WAL mode.")
+    else:
+        yield Finding(
+            area,
+            Level.WARNING,
+            f"SQLite runs in {mode} mode, so readers and writers wait for each other.",
+            "Keep the database on a local disk (WAL fails on network drives), or use PostgreSQL.",
+        )
+
+
+# --- Redis, workers, work -----------------------------------------------------------
+
+
+def check_redis() -> Findings:
+    area = "redis"
+    client = django_rq.get_connection(settings.QUEUE_NAMES[0])
+    try:
+        client.ping()
+    except RedisError as error:
+        yield Finding(
+            area,
+            Level.FAULT,
+            f"It does not answer: {_first_line(error)}",
+            "Start Redis or Valkey, or correct REDIS_URL. Nothing is lost: work waits in the "
+            "database.",
+        )
+        return
+    try:
+        appends = client.config_get("appendonly").get("appendonly")
+    except RedisError:  # hosted Redis forbids the question
+        yield Finding(area, Level.OK, "Redis answers; it does not say whether it keeps a log.")
+        return
+    if appends == "yes":
+        yield Finding(area, Level.OK, "Redis answers and keeps an append-only file.")
+    else:
+        yield Finding(
+            area,
+            Level.WARNING,
+            "Redis answers and keeps nothing on disk.",
+            "After its restart work waits until the sweeper sends it again; `appendonly yes` "
+            "spares that.",
+        )
+
+
+def check_workers() -> Findings:
+    area = "workers"
+    waiting = dict.fromkeys(settings.QUEUE_NAMES, 0)
+    for model in work_models():
+        waiting[model.QUEUE] = waiting.get(model.QUEUE, 0) + model._default_manager.due().count()
+    for name, due in waiting.items():
+        count = len(Worker.all(queue=django_rq.get_queue(name)))
+        if count:
+            workers = "1 worker" if count == 1 else f"{count} workers"
+            yield Finding(area, Level.OK, f"{name}: {workers}.")
+        else:
+            yield Finding(
+                area,
+                Level.FAULT if due else Level.WARNING,
+                f"{name}: no worker, {due} pieces of work wait.",
+                f"Start `manage.py work {name}`.",
+            )
+    if host := sweeper_host():
+        yield Finding(area, Level.OK, f"The sweeper was seen on {host} within the last minute.")
+    else:
+        yield Finding(
+            area,
+            Level.FAULT if any(waiting.values()) else Level.WARNING,
+            "No sweeper was seen within the last minute: what breaks off is not taken up again, "
+            "and scored images do not come into the queue.",
+            "Start `manage.py sweep`.",
+        )
+
+
+def check_work() -> Findings:
+    area = "work"
+    well = True
+    for model in work_models():
+        rows = model._default_manager
+        name = str(model._meta.verbose_name)
+        if overdue := rows.overdue().count():
+            well = False
+            yield Finding(
+                area,
+                Level.WARNING,
+                f"{name}: {overdue} overdue, their workers vanished.",
+                "The sweeper takes them back within seconds; start it if it does not run.",
+            )
+        ended = rows.filter(state__in=[WorkState.FAILED, WorkState.UNKNOWN])
+        for row in ended.order_by().values("state").annotate(count=Count("pk")):
+            well = False
+            if row["state"] == WorkState.UNKNOWN:
+                advice = (
+                    "They were sent and never answered: compare the provider's bill before you "
+                    "draw them again."
+                )
+            else:
+                advice = "Their run's or export's page says why; retry them there."
+            yield Finding(area, Level.WARNING, f"{name}: {row['count']} {row['state']}.", advice)
+    if well:
+        yield Finding(area, Level.OK, "Nothing is overdue, failed or of unknown outcome.")
+
+
+# --- Storage and secrets --------------------------------------------------------------
+
+
+def check_storage() -> Findings:
+    area = "storage"
+    folder = Path(settings.DATA_DIR)
+    for name in ("DATA_DIR", "BLOBS_DIR", "SPOOL_DIR", "EXPORTS_DIR"):
+        wanted = Path(getattr(settings, name))
+        at = next(parent for parent in (wanted, *wanted.parents) if parent.exists())
+        try:
+            with tempfile.TemporaryFile(dir=at):
+                pass
+        except OSError as error:
+            yield Finding(
+                area,
+                Level.FAULT,
+                f"{at} cannot be written: {error.strerror}",
+                "Give the user that runs SynthReview the right to write there, or set "
+                "SYNTHREVIEW_DATA.",
+            )
+            return
+    at = next(parent for parent in (folder, *folder.parents) if parent.exists())
+    free = shutil.disk_usage(at).free
+    level = (
+        Level.FAULT
+        if free < NO_DISK_BYTES
+        else Level.WARNING
+        if free < LOW_DISK_BYTES
+        else Level.OK
+    )
+    yield Finding(
+        area,
+        level,
+        f"{folder} can be written; {free / 1e9:.1f} GB are free.",
+        "" if level == Level.OK else "Make room: an image takes about half a megabyte.",
+    )
+
+
+def check_secret_key() -> Findings:
+    area = "secret key"
+    if os.environ.get("SYNTHREVIEW_SECRET_KEY"):
+        yield Finding(area, Level.OK, "It comes from SYNTHREVIEW_SECRET_KEY.")
+        return
+    kept = os.environ.get("SYNTHREVIEW_SECRET_KEY_FILE") or Path(settings.DATA_DIR) / "secret_key"
+    path = Path(kept)
+    if not path.exists():
+        yield Finding(area, Level.OK, "It is made at the next start.")
+    elif (mode := stat.S_IMODE(path.stat().st_mode)) & 0o077:
+        yield Finding(
+            area,
+            Level.FAULT,
+            f"{path} can be read by others (mode {mode:o}).",
+            f"Run `chmod 600 {path}`; who read it can sign in as anybody, so delete it to get a "
+            "new one.",
+        )
+    else:
+        yield Finding(area, Level.OK, "Only its owner can read it.")
+
+
+# --- Adapters -------------------------------------------------------------------------
+
+
+def check_models() -> Findings:
+    area = "scorers"
+    for alias, entry in settings.SCORERS.items():
+        options: Mapping[str, Any] = entry.get("OPTIONS", {})
+        yield from _check_files(area, alias, options)
+        version = ScorerVersion.objects.current(alias)
+        if version is None:
+            yield Finding(
+                area,
+                Level.WARNING,
+                f"{alias}: no worker has loaded it yet, so images wait for their scores.",
+                "Start `manage.py work scoring`, or run `manage.py score DATASET --wait`.",
+            )
+            continue
+        yield Finding(area, Level.OK, f"{alias}: {version}, {version.weights_sha256[:12]}.")
+        if version.applies_to:
+            yield Finding(
+                area,
+                Level.OK,
+                f"{version.name} knows only the drawn demonstration world. For other images set "
+                "SYNTHREVIEW_CLIP, for example to ViT-B-32/datacomp_xl_s13b_b90k.",
+            )
+
+
+def _check_files(area: str, alias: str, options: Mapping[str, Any]) -> Findings:
+    """Check a model that lies in a folder; names of the hub are the worker's to resolve."""
+    if "model_spec" not in options:
+        return
+    spec = str(options["model_spec"] or "").strip()
+    if spec and not Path(spec).expanduser().is_dir():
+        yield Finding(area, Level.OK, f"{alias}: {spec} is resolved when its worker loads it.")
+        return
+    try:
+        source = find_source(spec, embedded=Path(options.get("embedded_dir", EMBEDDED_FOLDER)))
+    except (ScorerError, OSError) as error:
+        yield Finding(
+            area,
+            Level.FAULT,
+            f"{alias}: {_first_line(error)}",
+            "Restore the folder, or set SYNTHREVIEW_CLIP to a model that is there.",
+        )
+    else:
+        yield Finding(area, Level.OK, f"{alias}: the files of {source.model} have their checksums.")
+
+
+def check_adapters() -> Findings:
+    kinds: tuple[tuple[str, Mapping[str, Any], Callable[[str], Any]], ...] = (
+        ("generators", settings.GENERATORS, generator),
+        ("authors", settings.AUTHORS, author),
+    )
+    for area, setting, load in kinds:
+        for alias in setting:
+            try:
+                faults = load(alias).health()
+            except Exception as error:  # noqa: BLE001 - an adapter of any kind
+                faults = [f"it cannot be built: {type(error).__name__}: {_first_line(error)}"]
+            if not faults:
+                yield Finding(area, Level.OK, f"{alias} is ready.")
+            for fault in faults:
+                yield Finding(
+                    area,
+                    Level.FAULT,
+                    f"{alias}: {fault}",
+                    f"Correct its options or key, or take it out of {area.upper()}.",
+                )
+
+
+CHECKS: dict[str, Callable[[], Findings]] = {
+    "database": check_database,
+    "redis": check_redis,
+    "workers": check_workers,
+    "work": check_work,
+    "storage": check_storage,
+    "secret key": check_secret_key,
+    "scorers": check_models,
+    "adapters": check_adapters,
+}
