@@ -20,6 +20,8 @@ import pytest
 from django.conf import settings
 from django.core.management import CommandError, call_command
 
+from synthreview.accounts.models import User
+from synthreview.catalog.models import Dataset
 from synthreview.lib.servers import free_port
 from synthreview.overview import demo
 
@@ -69,7 +71,10 @@ class Demo:
     def family(self) -> dict[int, str]:
         """Return the command of every process below the demonstration's, by its number."""
         listing = subprocess.run(
-            ["ps", "-A", "-o", "pid=,ppid=,args="], check=True, capture_output=True, text=True
+            ["ps", "-A", "-ww", "-o", "pid=,ppid=,args="],
+            check=True,
+            capture_output=True,
+            text=True,
         ).stdout
         rows = [line.split(None, 2) for line in listing.splitlines()]
         found: dict[int, str] = {}
@@ -202,6 +207,21 @@ def test_another_installations_environment_does_not_reach_it(tmp_path: Path) -> 
     assert own["SYNTHREVIEW_DATA"] == str(tmp_path)
     assert "team" not in own["REDIS_URL"]
     assert own["PATH"] == "/bin"
+
+
+@pytest.mark.django_db
+def test_the_data_is_loaded_once_and_the_password_follows(tmp_path: Path) -> None:
+    demo.load_data("first password")
+    dataset = Dataset.objects.get()
+    dataset.name = "Renamed by its user"
+    dataset.save()
+    demo.load_data("second password")
+    assert [row.name for row in Dataset.objects.all()] == ["Renamed by its user"]
+    user = User.objects.get()
+    assert user.username == demo.USERNAME
+    assert user.is_superuser
+    assert user.check_password("second password")
+    assert dataset.memberships.filter(user=user).exists()
 
 
 # --- demo_reset ---------------------------------------------------------------
