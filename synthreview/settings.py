@@ -181,6 +181,27 @@ AUTHORS: dict[str, dict[str, Any]] = {
         "OPTIONS": {},
     },
 }
+# Language models are authors only where somebody named one.
+if OPENAI_MODEL := env.str("SYNTHREVIEW_OPENAI_MODEL", default=""):
+    AUTHORS["openai"] = {
+        "BACKEND": "synthreview.prompting.authors.openai.OpenAIAuthor",
+        "OPTIONS": {
+            "model": OPENAI_MODEL,
+            "base_url": env.str("SYNTHREVIEW_OPENAI_BASE_URL", default=""),
+            "api_key_env": "OPENAI_API_KEY",  # its name only: the key is read when it is used
+            "timeout_s": env.float("SYNTHREVIEW_OPENAI_TIMEOUT", default=120),
+            "prices": env.json("SYNTHREVIEW_OPENAI_PRICES", default={}),
+        },
+    }
+if LOCAL_LLM := env.str("SYNTHREVIEW_LLM", default=""):
+    AUTHORS["transformers"] = {
+        "BACKEND": "synthreview.prompting.authors.transformers.TransformersAuthor",
+        "OPTIONS": {
+            "model": LOCAL_LLM,
+            "adapter": env.str("SYNTHREVIEW_LLM_ADAPTER", default=""),
+            "device": env.str("SYNTHREVIEW_DEVICE", default="cpu"),
+        },
+    }
 # SYNTHREVIEW_CLIP: empty = the embedded model; else MODEL/TAG, a folder, a checkpoint, hf-hub:NAME.
 SCORERS: dict[str, dict[str, Any]] = {
     "clip": {
