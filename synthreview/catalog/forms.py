@@ -200,7 +200,7 @@ class AxisForm(forms.Form):
 
 def _as_line(value: AxisValue) -> str:
     classes = ", ".join(label_class.name for label_class in value.classes.all())
-    return " | ".join([value.name, value.phrase, classes]).rstrip(" |")
+    return " | ".join([value.name, value.phrase, classes]).replace("|  |", "| |").rstrip(" |")
 
 
 def parse_values(text: str, class_names: Iterable[str]) -> list[dict[str, Any]]:

@@ -163,7 +163,8 @@ def members(request: HttpRequest, slug: str) -> HttpResponse:
         messages.success(request, f"{form.user.username} is a member now.")
         return redirect("members", dataset.slug)
     rows = dataset.memberships.select_related("user")
-    context |= {"form": form, "members": rows, "roles": Role.choices}
+    roles = [(role.value, role.name.capitalize()) for role in Role]
+    context |= {"form": form, "members": rows, "roles": roles}
     return render(request, "catalog/members.html", context)
 
 

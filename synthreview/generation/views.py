@@ -43,7 +43,7 @@ def runs(request: HttpRequest, slug: str) -> HttpResponse:
             "calls", filter=Q(calls__state__in=[WorkState.FAILED, WorkState.UNKNOWN])
         ),
     )
-    page = Paginator(rows, PAGE).get_page(request.GET.get("page"))
+    page = Paginator(rows.order_by("-pk"), PAGE).get_page(request.GET.get("page"))
     titles = {run.generator: _title(run.generator) for run in page}
     context |= {"page": page, "runs": [(run, titles[run.generator]) for run in page]}
     return render(request, "generation/runs.html", context)

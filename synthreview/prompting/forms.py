@@ -62,10 +62,10 @@ class WriteForm(forms.Form):
 
     def clean(self) -> dict[str, Any]:
         cleaned: dict[str, Any] = super().clean() or self.cleaned_data
-        axes = set(self.dataset.axes.values_list("name", flat=True))
+        self.axis_names = set(self.dataset.axes.values_list("name", flat=True))
         if {"technique", "template"} <= set(cleaned):
             try:
-                template_for(cleaned["technique"], cleaned["template"], axes)
+                template_for(cleaned["technique"], cleaned["template"], self.axis_names)
             except ValueError as error:
                 self.add_error("template", str(error))
         return cleaned

@@ -21,7 +21,6 @@ from synthreview.prompting.authors.base import AuthorError
 from synthreview.prompting.forms import CaptionForm, PromptFilterForm, WriteForm
 from synthreview.prompting.models import Prompt, PromptState
 from synthreview.prompting.techniques import TECHNIQUES, WRITTEN
-from synthreview.prompting.template import DEFAULT_TEMPLATES
 
 PAGE = 50
 PREVIEWED = 10
@@ -50,7 +49,7 @@ def _list_context(request: HttpRequest, dataset: Dataset) -> dict[str, Any]:
             approved=Count("pk", filter=Q(state=PromptState.APPROVED)),
         ),
         "axis_names": [axis.name for axis in dataset.axes.all()],
-        "techniques": [(TECHNIQUES[key], DEFAULT_TEMPLATES[key]) for key in WRITTEN],
+        "techniques": [TECHNIQUES[key] for key in WRITTEN],
     }
 
 
@@ -101,15 +100,14 @@ def preview(request: HttpRequest, slug: str) -> HttpResponse:
     dataset, context = open_dataset(request, slug, Action.CURATE)
     form = WriteForm(request.GET, dataset=dataset)
     captions = []
+    template = ""
     if form.is_valid():
         wish = form.wish | {"count": min(PREVIEWED, form.cleaned_data["count"])}
+        template = services.template_for(wish["technique"], wish["template"], form.axis_names)
         try:
             captions = services.preview(**wish)
         except AuthorError as error:
             form.add_error(None, str(error))
-    template = request.GET.get("template") or DEFAULT_TEMPLATES.get(
-        str(request.GET.get("technique")), ""
-    )
     context |= {"form": form, "captions": captions, "template": template}
     return page_or_part(request, "prompting/preview.html", "prompting/_preview.html", context)
 
