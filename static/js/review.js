@@ -19,7 +19,8 @@ let lastSubmit = null;
 
 function submit(form, submitter) {
   if (isSending || !form) return;
-  form.requestSubmit(submitter ?? undefined);
+  if (submitter) submitter.click(); // htmx sends a button's value only after a click on it
+  else form.requestSubmit();
 }
 
 document.addEventListener(
@@ -362,9 +363,7 @@ document.addEventListener("click", (event) => {
 document.addEventListener("click", (event) => {
   const box = event.target.closest("[data-reason]");
   if (!box || !box.checked || event.shiftKey) return;
-  const isByPointer = event.detail > 0 || event.pointerType;
-  const isByLabel = event.detail === 0 && document.activeElement !== box;
-  if (isByPointer || isByLabel) rejectNow();
+  if (event.detail > 0 || document.activeElement !== box) rejectNow();
 });
 
 // --- The lease: kept while the page is seen, given back when it is left ----------------------

@@ -162,11 +162,12 @@ def card_context(
     if card is None:
         return context | _empty_context(dataset, reviewer)
     image = card.slot.image
-    technique = TECHNIQUES[image.technique]
+    question = TECHNIQUES[image.technique].question
+    asked, _, aside = question.format(name=with_article(image.label_class.name)).partition("? ")
     return context | {
         "image": image,
-        "technique": technique,
-        "question": technique.question.format(name=with_article(image.label_class.name)),
+        "question": asked.removesuffix("?") + "?",
+        "question_aside": aside,
         "slots": image.prompt.slots.items() if image.prompt else (),
         "score": image.review.score,
         "shows_score": not dataset.policy.blind_scores,
