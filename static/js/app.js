@@ -75,6 +75,9 @@ function showSelections() {
 document.addEventListener("htmx:afterSettle", showSelections);
 showSelections();
 
+// --- Tabs: on a narrow screen the current one is brought into sight.
+document.querySelector(".tabs [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
+
 // --- The session has ended: show the sign-in page, not a part of it inside this one.
 document.addEventListener("htmx:beforeSwap", (event) => {
   const address = event.detail.xhr.responseURL;
