@@ -158,11 +158,12 @@ REDIS_URL = env.str("REDIS_URL", default="redis://127.0.0.1:6379/0")
 QUEUE_NAMES = ("generation", "scoring", "export")
 RQ_QUEUES = {
     name: {
-        "URL": REDIS_URL,
+        # django-rq passes no client options beside a URL, so they stand in it.
+        "URL": f"{REDIS_URL}{'&' if '?' in REDIS_URL else '?'}"
+        "socket_connect_timeout=2&health_check_interval=30",
         "SERIALIZER": "rq.serializers.JSONSerializer",  # never pickle
         "DEFAULT_TIMEOUT": 6 * 3600,  # the row's lease is the real limit
         "DEFAULT_RESULT_TTL": 0,
-        "REDIS_CLIENT_KWARGS": {"socket_connect_timeout": 2, "health_check_interval": 30},
     }
     for name in QUEUE_NAMES
 }

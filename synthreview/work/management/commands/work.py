@@ -25,7 +25,10 @@ class Command(BaseCommand):
     def handle(self, *args: Any, queue: str, burst: bool, **options: Any) -> None:
         if preload := settings.WORKER_PRELOAD.get(queue):
             import_string(preload)()
-        worker = django_rq.get_worker(queue, worker_class=WORKERS[queue])
+        # RQ's workers unpickle by default, whatever their queue's serializer.
+        worker = django_rq.get_worker(
+            queue, worker_class=WORKERS[queue], serializer=settings.RQ_QUEUES[queue]["SERIALIZER"]
+        )
         try:
             worker.work(burst=burst, logging_level="WARNING")
         except RedisError as error:
