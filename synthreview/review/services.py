@@ -208,7 +208,7 @@ def _ahead(
         sources = [source.filter(~Exists(seen)) for source in sources]
     if skipped_until is not None:
         own = skipped.filter(reviewer=reviewer, decision__lte=skipped_until)
-        sources.append(own.order_by("decision"))
+        sources.append(own.order_by("decision_id"))
     for source in sources:
         if found := list(_with_image(source)[: NEXT_SHOWN + 1]):
             return found
@@ -302,11 +302,16 @@ def record_decision(
         raise ReviewError(f"{verdict!r} is no verdict; choose approve, reject or skip.")
     if unknown := [reason for reason in reasons if reason not in REASONS]:
         raise ReviewError(f"{unknown[0]!r} is no reason; known: {', '.join(REASONS)}.")
-    held = ReviewSlot.objects.select_for_update(of=("self",)).filter(
+    held = ReviewSlot.objects.filter(
         dataset=dataset, lease_token=token, reviewer=reviewer, state=SlotState.LEASED
     )
+    # The image's row is locked too: of two people who answer at once, the second must see what
+    # the first said, or the image would stay pending for ever.
+    locked = held.filter(image__review__isnull=False).select_for_update(
+        of=("self", "image__review")
+    )
     with transaction.atomic():
-        slot = held.select_related("image__label_class").first()
+        slot = locked.select_related("image__label_class", "image__review").first()
         if slot is None:
             return _said_before(dataset, reviewer, token)
         decision = Decision.objects.create(
@@ -337,7 +342,10 @@ def _said_before(dataset: Dataset, reviewer: User, token: uuid.UUID) -> Said:
 
 
 def _settle_image(image_id: int) -> None:
-    """Derive the image's state from its looks: all must be in, and agree. One statement."""
+    """Derive the image's state from its looks: all must be in, and agree.
+
+    One statement; its caller has locked the image's row with an earlier one.
+    """
     looks = ReviewSlot.objects.filter(image=OuterRef("image"))
     ImageReview.objects.filter(image=image_id).update(
         state=Case(
@@ -370,6 +378,7 @@ def undo(*, dataset: Dataset, reviewer: User) -> Card | None:
     )
     if last is None:
         return None
+    ImageReview.objects.select_for_update().filter(image=last.image_id).first()
     release(reviewer=reviewer, dataset=dataset)
     token = uuid.uuid4()
     expires = Now() + dt.timedelta(minutes=dataset.policy.lease_minutes)
