@@ -35,7 +35,7 @@ class PercentField(forms.FloatField):
         # What was typed comes back as text, and a stored share as a number.
         return f"{round(value * 100, 6):g}" if isinstance(value, float) else value
 
-    def to_python(self, value: Any) -> float | None:
+    def to_python(self, value: Any) -> float | None:  # type: ignore[override]
         percent = super().to_python(value)
         return None if percent is None else percent / 100
 
@@ -178,7 +178,7 @@ class AxisForm(forms.Form):
         self, *args: Any, dataset: Dataset, axis: Axis | None = None, **kwargs: Any
     ) -> None:
         prefix = f"axis-{axis.pk}" if axis else "new"
-        super().__init__(*args, prefix=prefix, **kwargs)
+        super().__init__(*args, **kwargs | {"prefix": prefix})
         self.dataset, self.axis = dataset, axis
         self.fields["values"].label = f"Values of {axis.name}" if axis else "Values"
         if axis:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from django.contrib.auth.models import AnonymousUser
 from django.shortcuts import get_object_or_404, render
@@ -48,7 +48,7 @@ TABS = (
 def signed_in(request: HttpRequest) -> User:
     """Return who asks; LoginRequiredMiddleware lets nobody else in."""
     assert not isinstance(request.user, AnonymousUser)
-    return cast("User", request.user)
+    return request.user
 
 
 def open_dataset(
@@ -91,7 +91,7 @@ def page_or_part(
 ) -> HttpResponse:
     """Render the whole page, or for htmx only the part of it that changes, from one context."""
     htmx = getattr(request, "htmx", None)
-    wants_part = bool(htmx) and not htmx.history_restore_request
+    wants_part = htmx is not None and bool(htmx) and not htmx.history_restore_request
     response = render(request, part if wants_part else page, context)
     patch_vary_headers(response, ["HX-Request"])
     return response

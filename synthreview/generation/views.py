@@ -17,7 +17,7 @@ from synthreview.catalog.pages import open_dataset, page_or_part, signed_in
 from synthreview.catalog.permissions import Action
 from synthreview.generation import services
 from synthreview.generation.forms import RunForm
-from synthreview.generation.models import GeneratedImage, Run
+from synthreview.generation.models import Call, GeneratedImage, Run
 from synthreview.generation.storage import blobs
 from synthreview.lib.adapters import UnknownAdapterError
 from synthreview.lib.images import EXTENSIONS, RENDITIONS_PX
@@ -110,14 +110,14 @@ def run(request: HttpRequest, slug: str, number: int) -> HttpResponse:
 def _progress_of(run: Run) -> dict[str, Any]:
     counts = run.counts()
     reports = run.calls.exclude(error="").order_by().values("error", "state")
-    waiting = run.calls.due().aggregate(since=Min("due_at"))["since"] if counts["open"] else None
+    waiting = Call.objects.due().filter(run=run).aggregate(since=Min("due_at"))["since"]
     settled = run.image_count if not counts["open"] else counts["images"] + counts["lost"]
     return {
         "run": run,
         "title": _title(run.generator),
         "counts": counts,
         "settled": settled,
-        "reports": reports.annotate(images=Sum("count")).order_by("-images", "error")[:5],
+        "reports": reports.annotate(lost=Sum("count")).order_by("-lost", "error")[:5],
         "newest": GeneratedImage.objects.filter(run=run)[:NEWEST],
         # Nothing waits silently: due work that nobody takes means that no worker is there.
         "is_stuck": (

@@ -15,6 +15,10 @@ from synthreview.review.models import ImageState
 WAITING = "waiting"
 
 
+def _run_title(obj: Run) -> str:
+    return f"Run {obj.number}"
+
+
 class ImageFilterForm(forms.Form):
     """Which images to show; what is no choice is left out of account."""
 
@@ -43,7 +47,7 @@ class ImageFilterForm(forms.Form):
         assert isinstance(runs, forms.ModelChoiceField)
         classes.queryset = dataset.classes.all()
         runs.queryset = Run.objects.filter(dataset=dataset)
-        runs.label_from_instance = lambda run: f"Run {run.number}"  # type: ignore[method-assign]
+        runs.label_from_instance = _run_title  # type: ignore[method-assign]
 
     @property
     def chosen(self) -> Q:

@@ -123,7 +123,7 @@ class CaptionForm(forms.Form):
     )
 
     def __init__(self, *args: Any, prompt: Prompt, **kwargs: Any) -> None:
-        super().__init__(*args, prefix=f"prompt-{prompt.pk}", **kwargs)
+        super().__init__(*args, **kwargs | {"prefix": f"prompt-{prompt.pk}"})
         self.prompt = prompt
         self.initial = {"text": prompt.text}
 
