@@ -61,10 +61,24 @@ def draw_call(call_pk: int) -> None:
         _end_with(call, token, error)
     except BadImageError as error:
         message = f"The generator's image could not be used: {error}."
-        _settle(call, token, WorkState.FAILED, error=message)
+        if _settle(call, token, WorkState.FAILED, error=message, billed_usd=_paid(call)):
+            storage.clear_spool(str(call.idempotency_key))
     except Exception as error:
         logger.exception("Call %s broke off", call.pk)
-        _end_with(call, token, OutcomeUnknownError(f"{type(error).__name__}: {error}"))
+        said = f"{type(error).__name__}: {error}"
+        if storage.read_spool(str(call.idempotency_key)) is None:
+            _end_with(call, token, OutcomeUnknownError(said))
+        elif isinstance(error, OSError) or call.attempts < Call.MAX_ATTEMPTS:
+            # The answer is safe: it becomes rows as soon as the disk has room again.
+            Call.objects.postpone(call.pk, token, delay_s=2.0 ** min(call.attempts, 5), error=said)
+        else:
+            _settle(call, token, WorkState.FAILED, error=said)
+
+
+def _paid(call: Call) -> Decimal:
+    """Return what the spooled answer cost."""
+    answer = storage.read_spool(str(call.idempotency_key)) or {}
+    return Decimal(answer.get("cost_usd", 0))
 
 
 def _send(call: Call, token: uuid.UUID) -> dict[str, Any] | None:

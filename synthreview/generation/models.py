@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Self
 from django.conf import settings
 from django.db import models
 from django.db.models import Count, Exists, F, OuterRef, Q
+from django.db.models.functions import Greatest, Round
 from django.urls import reverse
 
 from synthreview.catalog.models import Dataset, LabelClass
@@ -124,6 +125,32 @@ class Call(DurableWork):
             return WorkState.UNKNOWN
         return super().lease_lost_state()
 
+    def set_aside(self) -> None:
+        """Free what the call reserved; what is spooled stays, and a retry reads it."""
+        Budget.objects.settle(
+            self.run.dataset_id, estimated_usd=self.estimated_usd, billed_usd=Decimal(0)
+        )
+
+
+class BudgetQuerySet(models.QuerySet["Budget"]):
+    def settle(self, dataset_id: int, *, estimated_usd: Decimal, billed_usd: Decimal) -> None:
+        """Turn a call's reservation into what it really cost.
+
+        A bill above its estimate lifts the limit with it: the images are paid for and must not
+        be lost, and nothing more can be reserved. SQLite counts in floating point, so sums are
+        rounded to the columns' six places.
+        """
+        if not (estimated_usd or billed_usd):
+            return
+        zero = models.Value(Decimal(0), models.DecimalField(max_digits=12, decimal_places=6))
+        reserved = Greatest(Round(F("reserved_usd") - estimated_usd, 6), zero)
+        spent = Round(F("spent_usd") + billed_usd, 6)
+        self.filter(dataset_id=dataset_id).update(
+            reserved_usd=reserved,
+            spent_usd=spent,
+            limit_usd=Greatest(F("limit_usd"), Round(reserved + spent, 6)),
+        )
+
 
 class Budget(models.Model):
     """What a dataset may spend on paid generators: one row, so that its check is atomic."""
@@ -133,14 +160,17 @@ class Budget(models.Model):
     reserved_usd = models.DecimalField(max_digits=12, decimal_places=6, default=Decimal(0))
     spent_usd = models.DecimalField(max_digits=12, decimal_places=6, default=Decimal(0))
 
+    objects = BudgetQuerySet.as_manager()
+
     class Meta:
         constraints = [
             models.CheckConstraint(
                 name="generation_budget_kept",
+                # Half of the last place: in SQLite's floating point 0.1 + 0.2 is above 0.3.
                 condition=Q(
                     reserved_usd__gte=0,
                     spent_usd__gte=0,
-                    limit_usd__gte=F("reserved_usd") + F("spent_usd"),
+                    limit_usd__gte=F("reserved_usd") + F("spent_usd") - Decimal("0.0000005"),
                 ),
             )
         ]

@@ -5,19 +5,21 @@ from __future__ import annotations
 import functools
 import itertools
 import secrets
+import uuid
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from decimal import Decimal
+from decimal import ROUND_UP, Decimal
 from typing import Any
 
 from django.conf import settings
 from django.db import transaction
 from django.db.models import F, Max
-from django.db.models.functions import Now
+from django.db.models.functions import Now, Round
 
 from synthreview.accounts.models import User
 from synthreview.catalog.models import Dataset, LabelClass
+from synthreview.generation import storage
 from synthreview.generation.generators.base import DrawRequest, Generator
 from synthreview.generation.models import Budget, Call, Run
 from synthreview.lib.adapters import load_adapter
@@ -25,6 +27,7 @@ from synthreview.prompting.models import Prompt
 from synthreview.work.models import WorkState
 from synthreview.work.services import enqueue_on_commit, retry
 
+MICRO_USD = Decimal("0.000001")
 MAX_IMAGES_PER_RUN = 1_000_000
 MAX_IMAGES_PER_CALL = 4  # small calls: progress is seen, and little is lost with one
 
@@ -62,16 +65,21 @@ def approved_prompts(
     classes: Sequence[LabelClass] | None = None,
     techniques: Sequence[str] | None = None,
 ) -> list[Prompt]:
-    """Return the prompts that may be drawn, their classes taking turns."""
+    """Return the prompts that may be drawn: classes take turns, and techniques within them."""
     prompts = Prompt.objects.approved().filter(dataset=dataset).select_related("label_class")
     if classes is not None:
         prompts = prompts.filter(label_class__in=classes)
     if techniques is not None:
         prompts = prompts.filter(technique__in=techniques)
-    by_class: dict[int, list[Prompt]] = defaultdict(list)
+    by_class: dict[int, dict[str, list[Prompt]]] = defaultdict(lambda: defaultdict(list))
     for prompt in prompts.order_by("label_class__position", "pk"):
-        by_class[prompt.label_class_id].append(prompt)
-    turns = itertools.zip_longest(*by_class.values())
+        by_class[prompt.label_class_id][prompt.technique].append(prompt)
+    return _in_turn([_in_turn(list(kinds.values())) for kinds in by_class.values()])
+
+
+def _in_turn(groups: Sequence[Sequence[Prompt]]) -> list[Prompt]:
+    """Return the first of each group, then the second of each, and so on."""
+    turns = itertools.zip_longest(*groups)
     return [prompt for turn in turns for prompt in turn if prompt is not None]
 
 
@@ -143,7 +151,9 @@ def start_run(
     )
     # The lock keeps two runs of one dataset from taking one number.
     Dataset.objects.select_for_update().get(pk=dataset.pk)
-    _reserve(dataset, plan.estimated_usd)
+    # Rounded up, so that the calls' shares never free more than was reserved.
+    share = (plan.estimated_usd / len(plan.requests)).quantize(MICRO_USD, ROUND_UP)
+    _reserve(dataset, share * len(plan.requests))
     last = Run.objects.filter(dataset=dataset).aggregate(last=Max("number"))["last"] or 0
     run = Run.objects.create(
         dataset=dataset,
@@ -155,7 +165,6 @@ def start_run(
         image_count=count,
         created_by=created_by,
     )
-    share = plan.estimated_usd / len(plan.requests)
     calls = [
         Call(
             run=run,
@@ -177,8 +186,8 @@ def _reserve(dataset: Dataset, amount_usd: Decimal) -> None:
         return
     budget, _ = Budget.objects.get_or_create(dataset=dataset)
     won = Budget.objects.filter(
-        pk=budget.pk, limit_usd__gte=F("reserved_usd") + F("spent_usd") + amount_usd
-    ).update(reserved_usd=F("reserved_usd") + amount_usd)
+        pk=budget.pk, limit_usd__gte=Round(F("reserved_usd") + F("spent_usd") + amount_usd, 6)
+    ).update(reserved_usd=Round(F("reserved_usd") + amount_usd, 6))
     if not won:
         left = budget.limit_usd - budget.reserved_usd - budget.spent_usd
         raise RunError(
@@ -188,10 +197,7 @@ def _reserve(dataset: Dataset, amount_usd: Decimal) -> None:
 
 def settle_money(dataset_id: int, *, estimated_usd: Decimal, billed_usd: Decimal) -> None:
     """Turn a call's reservation into what it really cost."""
-    if estimated_usd or billed_usd:
-        Budget.objects.filter(dataset_id=dataset_id).update(
-            reserved_usd=F("reserved_usd") - estimated_usd, spent_usd=F("spent_usd") + billed_usd
-        )
+    Budget.objects.settle(dataset_id, estimated_usd=estimated_usd, billed_usd=billed_usd)
 
 
 @transaction.atomic
@@ -215,5 +221,10 @@ def retry_run(run: Run) -> int:
     """Draw failed calls again; returns how many. Raises RunError where the budget is used up."""
     failed: Iterable[Call] = list(run.calls.filter(state=WorkState.FAILED))
     _reserve(run.dataset, sum((call.estimated_usd for call in failed), Decimal(0)))
-    run.calls.filter(state=WorkState.FAILED).update(sent_at=None)
+    for call in failed:
+        # A new key, or the provider would give the same useless answer again; but an answer
+        # that was spooled is paid for, and is used.
+        key = str(call.idempotency_key)
+        renewed = {} if storage.read_spool(key) else {"idempotency_key": uuid.uuid4()}
+        run.calls.filter(pk=call.pk, state=WorkState.FAILED).update(sent_at=None, **renewed)
     return retry(failed)

@@ -14,8 +14,8 @@ import secrets
 from pathlib import Path
 from typing import BinaryIO
 
-SHA256 = re.compile(r"^[0-9a-f]{64}$")
-VARIANT = re.compile(r"^[a-z0-9_.-]{1,40}$")
+SHA256 = re.compile(r"[0-9a-f]{64}")
+VARIANT = re.compile(r"[a-z0-9][a-z0-9_.-]{0,39}")
 
 
 def write_atomically(path: Path, data: bytes) -> None:
@@ -70,6 +70,6 @@ class FileBlobs:
 
     def path(self, sha256: str, variant: str = "original") -> Path:
         """Return where a blob lies. Raises ValueError for anything but a checksum."""
-        if not SHA256.match(sha256) or not VARIANT.match(variant):
+        if not SHA256.fullmatch(sha256) or not VARIANT.fullmatch(variant):
             raise ValueError(f"not a blob: {sha256!r} {variant!r}")
         return self.root / variant / sha256[:2] / sha256[2:4] / sha256

@@ -146,3 +146,6 @@ class DurableWork(models.Model):
         if self.attempts >= self.MAX_ATTEMPTS:
             return WorkState.FAILED
         return WorkState.READY
+
+    def set_aside(self) -> None:
+        """Called by the sweeper once the row is FAILED; subclasses free what it holds."""

@@ -76,18 +76,22 @@ def _take_back(model: type[DurableWork]) -> int:
     for row in model._default_manager.overdue()[:SWEEP_LIMIT]:
         state = row.lease_lost_state()
         ended = {} if state == WorkState.READY else {"settled_at": Now()}
-        taken += (
-            model._default_manager.overdue()
-            .filter(pk=row.pk, lease_token=row.lease_token)
-            .update(
-                state=state,
-                lease_token=None,
-                lease_expires_at=None,
-                due_at=Now(),
-                error="The worker vanished while it worked on this.",
-                **ended,
+        with transaction.atomic():
+            won = (
+                model._default_manager.overdue()
+                .filter(pk=row.pk, lease_token=row.lease_token)
+                .update(
+                    state=state,
+                    lease_token=None,
+                    lease_expires_at=None,
+                    due_at=Now(),
+                    error="The worker vanished while it worked on this.",
+                    **ended,
+                )
             )
-        )
+            if won and state == WorkState.FAILED:
+                row.set_aside()
+        taken += won
         logger.warning("%s %s: lease ran out, now %s", model.__name__, row.pk, state)
     return taken
 
