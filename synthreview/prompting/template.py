@@ -30,6 +30,11 @@ from synthreview.lib.text import (
 MAX_LENGTH = 500
 CLASS = "class"
 COUNT = "count"
+DEFAULT_TEMPLATES = {
+    "plain": "A {colour} [class] [action]",
+    "environment": "A {colour} [class] [action] {environment}",
+    "style": "A {colour} [class] [action] {environment}, {style}",
+}
 SLOT = re.compile(r"\[([a-z][a-z0-9_-]*)\]|\{([a-z][a-z0-9_-]*)\}")
 _BRACKETS = re.compile(r"[\[\]{}()]")
 _ARTICLE_BEFORE = re.compile(r"(?:^|(?<=[\s(]))([Aa])n?\s+$")
