@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 MAX_VALUES = 500
+LONGEST_KEY = 18  # digits
 LONGEST_NAME = AxisValue._meta.get_field("name").max_length or 0
 LONGEST_PHRASE = AxisValue._meta.get_field("phrase").max_length or 0
 
@@ -26,8 +27,8 @@ class PercentField(forms.FloatField):
         self.least, self.most = least, most
         super().__init__(**kwargs)
         self.validators += [
-            MinValueValidator(least / 100, f"Choose {least:g} % or more."),
-            MaxValueValidator(most / 100, f"Choose {most:g} % or less."),
+            MinValueValidator(least / 100, f"Choose {least:g} %% or more."),
+            MaxValueValidator(most / 100, f"Choose {most:g} %% or less."),
         ]
         self.widget.attrs |= {"min": f"{least:g}", "max": f"{most:g}", "step": "any"}
 
@@ -38,6 +39,22 @@ class PercentField(forms.FloatField):
     def to_python(self, value: Any) -> float | None:  # type: ignore[override]
         percent = super().to_python(value)
         return None if percent is None else percent / 100
+
+
+class ClassesField(forms.ModelMultipleChoiceField):  # type: ignore[type-arg]
+    """Some of a dataset's classes, as checkboxes."""
+
+    widget = forms.CheckboxSelectMultiple
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(LabelClass.objects.none(), **kwargs)
+        self.error_messages["required"] = "Choose one class or more."
+
+    def clean(self, value: Any) -> Any:
+        if any(len(str(pk)) > LONGEST_KEY for pk in value or ()):
+            # Django asks the database, and SQLite breaks off at such a number.
+            raise forms.ValidationError("This is no class of the dataset.")
+        return super().clean(value)
 
 
 class DatasetForm(forms.ModelForm):  # type: ignore[type-arg]

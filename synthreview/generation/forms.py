@@ -7,8 +7,8 @@ from typing import Any
 from django import forms
 from django.conf import settings
 
-from synthreview.catalog.forms import PercentField
-from synthreview.catalog.models import Dataset, LabelClass
+from synthreview.catalog.forms import ClassesField, PercentField
+from synthreview.catalog.models import Dataset
 from synthreview.generation.services import approved_prompts, generator
 from synthreview.lib.adapters import UnknownAdapterError
 from synthreview.prompting.models import Prompt
@@ -22,11 +22,7 @@ OPTIONS_OF = {"sketch": ("fault_rate",)}
 class RunForm(forms.Form):
     """What to draw for `dataset`, by which generator."""
 
-    classes = forms.ModelMultipleChoiceField(
-        LabelClass.objects.none(),
-        widget=forms.CheckboxSelectMultiple,
-        error_messages={"required": "Choose one class or more."},
-    )
+    classes = ClassesField()
     techniques = forms.MultipleChoiceField(
         choices=[(key, TECHNIQUES[key].title) for key in WRITTEN],
         widget=forms.CheckboxSelectMultiple,
@@ -54,7 +50,7 @@ class RunForm(forms.Form):
         super().__init__(*args, **kwargs)
         self.dataset = dataset
         classes = self.fields["classes"]
-        assert isinstance(classes, forms.ModelMultipleChoiceField)
+        assert isinstance(classes, ClassesField)
         classes.queryset = dataset.classes.all()
         aliases = list(settings.GENERATORS)
         self.fields["generator"] = forms.ChoiceField(

@@ -8,6 +8,7 @@ from typing import Any
 from django import forms
 from django.conf import settings
 
+from synthreview.catalog.forms import ClassesField
 from synthreview.catalog.models import Dataset, LabelClass
 from synthreview.lib.text import normalised
 from synthreview.prompting.models import Prompt, PromptState
@@ -23,11 +24,7 @@ class WriteForm(forms.Form):
     """What prompts to write for `dataset`."""
 
     technique = forms.ChoiceField(choices=TECHNIQUE_TITLES, widget=forms.RadioSelect)
-    classes = forms.ModelMultipleChoiceField(
-        LabelClass.objects.none(),
-        widget=forms.CheckboxSelectMultiple,
-        error_messages={"required": "Choose one class or more."},
-    )
+    classes = ClassesField()
     template = forms.CharField(
         required=False,
         max_length=500,
@@ -44,7 +41,7 @@ class WriteForm(forms.Form):
         super().__init__(*args, **kwargs)
         self.dataset = dataset
         classes = self.fields["classes"]
-        assert isinstance(classes, forms.ModelMultipleChoiceField)
+        assert isinstance(classes, ClassesField)
         classes.queryset = dataset.classes.all()
         self.initial = {
             "technique": WRITTEN[0],
