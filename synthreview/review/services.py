@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import hashlib
 import uuid
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, connection, transaction
 from django.db.models import Avg, Case, Count, Exists, F, Max, OuterRef, Q, QuerySet, Value, When
 from django.db.models.functions import Now
 from django.utils import timezone
@@ -218,8 +219,10 @@ def _ahead(
 def _lease(slot: ReviewSlot, reviewer: User, token: uuid.UUID, policy: QualityPolicy) -> bool:
     expires = Now() + dt.timedelta(minutes=policy.lease_minutes)
     free = ReviewSlot.objects.filter(pk=slot.pk, state__in=[SlotState.WAITING, SlotState.SKIPPED])
+    # One statement needs no transaction of its own; inside another one it needs a savepoint.
+    safely = transaction.atomic if connection.in_atomic_block else contextlib.nullcontext
     try:
-        with transaction.atomic():
+        with safely():
             return bool(
                 free.update(
                     state=SlotState.LEASED,

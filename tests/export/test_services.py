@@ -1,0 +1,253 @@
+"""Freezing: what is in an export, what stays out of it, and what never changes again."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import zipfile
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from django.db import IntegrityError, connection, transaction
+from django.test.utils import CaptureQueriesContext
+
+from synthreview.accounts.models import User
+from synthreview.catalog.models import Dataset
+from synthreview.export import services
+from synthreview.export.jobs import write_export
+from synthreview.export.models import Export, ExportItem
+from synthreview.export.splits import parse_ratio, split_of
+from synthreview.generation.models import ImageTruth
+from synthreview.review import services as review
+from synthreview.review.models import Verdict
+from tests.factories import (
+    make_approved_image,
+    make_dataset,
+    make_image,
+    make_rejected_image,
+    make_review,
+    make_user,
+)
+
+SHARES = parse_ratio("80/10/10")
+SECRET = "what-the-generator-really-drew"
+
+
+@pytest.fixture
+def reviewer(db: None) -> User:
+    return make_user("rita")
+
+
+@pytest.fixture
+def dataset(reviewer: User) -> Dataset:
+    return make_dataset("Things", reviewer=reviewer)
+
+
+def freeze(dataset: Dataset, ratio: str = "80/10/10") -> Export:
+    return services.freeze_export(dataset=dataset, shares=parse_ratio(ratio))
+
+
+def approve(dataset: Dataset, reviewer: User, count: int) -> None:
+    classes = list(dataset.classes.all())
+    for number in range(count):
+        make_approved_image(classes[number % len(classes)], reviewer)
+
+
+def test_only_approved_images_are_in_an_export(dataset: Dataset, reviewer: User) -> None:
+    label_class = dataset.classes.get(name="car")
+    approved = make_approved_image(label_class, reviewer)
+    make_rejected_image(label_class, reviewer)
+    make_review(make_image(dataset))
+    make_image(dataset)
+    make_review(make_image(dataset), "disputed")
+    make_approved_image(make_dataset().classes.first(), reviewer)
+    export = freeze(dataset)
+    assert [item.image for item in export.items.all()] == [approved]
+    assert export.item_count == 1
+    assert export.items.get().class_folder == label_class.slug
+
+
+def test_nothing_approved_is_no_export(dataset: Dataset) -> None:
+    with pytest.raises(services.NothingApprovedError, match="review some first"):
+        freeze(dataset)
+    assert not Export.objects.exists()
+
+
+def test_exports_are_numbered_within_their_dataset(dataset: Dataset, reviewer: User) -> None:
+    other = make_dataset()
+    approve(dataset, reviewer, 1)
+    approve(other, reviewer, 1)
+    assert [freeze(dataset).number, freeze(dataset).number, freeze(other).number] == [1, 2, 1]
+
+
+def test_an_undone_decision_stays_in_the_frozen_list(dataset: Dataset, reviewer: User) -> None:
+    approve(dataset, reviewer, 2)
+    export = freeze(dataset)
+    assert review.undo(dataset=dataset, reviewer=reviewer) is not None
+    assert export.items.count() == 2
+    assert freeze(dataset).item_count == 1
+
+
+def test_an_image_keeps_its_split_when_the_dataset_grows(dataset: Dataset, reviewer: User) -> None:
+    approve(dataset, reviewer, 8)
+    first = dict(freeze(dataset).items.values_list("image", "split"))
+    approve(dataset, reviewer, 8)
+    second = dict(freeze(dataset).items.values_list("image", "split"))
+    assert {image: second[image] for image in first} == first
+
+
+def test_a_family_is_never_parted(dataset: Dataset, reviewer: User) -> None:
+    label_class = dataset.classes.first()
+    parent = make_approved_image(label_class, reviewer)
+    for _ in range(5):
+        make_approved_image(label_class, reviewer, family=parent.family)
+    export = freeze(dataset, "1/1/1")
+    assert set(export.items.values_list("split", flat=True)) == {
+        split_of(parent.family, parse_ratio("1/1/1"))
+    }
+
+
+def test_metadata_tells_each_images_history(dataset: Dataset, reviewer: User) -> None:
+    image = make_approved_image(dataset.classes.get(name="car"), reviewer, seed=42)
+    (entry,) = services.entries_of(freeze(dataset))
+    assert entry.sha256 == image.sha256
+    assert entry.source.read_bytes()
+    history = entry.history
+    assert history["caption"] == image.caption
+    assert (history["generator"], history["seed"], history["score"]) == ("sketch", 42, 0.5)
+    assert history["guideline_version"] == 1
+    assert json.dumps(dict(history))
+
+
+def test_reviewers_have_another_name_in_each_dataset(settings: object) -> None:
+    name = services.pseudonym(1, 7)
+    assert re.fullmatch(r"reviewer-[0-9a-f]{8}", name)
+    assert name == services.pseudonym(1, 7)
+    assert len({name, services.pseudonym(2, 7), services.pseudonym(1, 8)}) == 3
+    settings.SECRET_KEY = "another"  # type: ignore[attr-defined]
+    assert services.pseudonym(1, 7) != name
+
+
+def test_nothing_private_is_in_the_folder(dataset: Dataset, reviewer: User) -> None:
+    image = make_approved_image(dataset.classes.first(), reviewer)
+    ImageTruth.objects.create(image=image, facts={"object": SECRET})
+    export = freeze(dataset)
+    write_export(export.pk)
+    texts = [
+        path.read_text(encoding="utf-8")
+        for path in services.folder_of(export).rglob("*")
+        if path.suffix != ".png" and path.is_file()
+    ]
+    assert len(texts) == 3
+    for text in texts:
+        assert SECRET not in text
+        assert "truth" not in text.lower()
+        assert reviewer.username not in text
+
+
+def test_an_imported_or_forgotten_generator_needs_no_notice(
+    dataset: Dataset, reviewer: User
+) -> None:
+    make_approved_image(dataset.classes.first(), reviewer, generator="import", prompt=None)
+    assert services.notices_of(freeze(dataset)) == []
+    make_approved_image(dataset.classes.first(), reviewer)
+    assert len(services.notices_of(freeze(dataset))) == 1
+
+
+def test_the_counts_agree(dataset: Dataset, reviewer: User) -> None:
+    approve(dataset, reviewer, 9)
+    export = freeze(dataset, "1/1/1")
+    splits, rows = services.counts_of(export)
+    assert [row.name for row in rows] == ["car", "umbrella"]
+    assert [row.total for row in rows] == [5, 4]
+    by_split = Counter(export.items.values_list("split", flat=True))
+    sums = [sum(counts) for counts in zip(*(row.by_split for row in rows), strict=True)]
+    assert dict(zip(splits, sums, strict=True)) == dict(by_split)
+    facts = services.facts_of(export)
+    assert sum(sum(counts.values()) for counts in facts.counts.values()) == 9
+    assert services.approved_by_class(dataset) == [("car", 5), ("umbrella", 4)]
+
+
+def test_freezing_costs_the_same_number_of_queries(dataset: Dataset, reviewer: User) -> None:
+    def cost() -> int:
+        with CaptureQueriesContext(connection) as queries:
+            freeze(dataset)
+        return len(queries)
+
+    approve(dataset, reviewer, 2)
+    small = cost()
+    approve(dataset, reviewer, 18)
+    assert cost() == small
+
+
+# --- The zip --------------------------------------------------------------------------
+
+
+@pytest.fixture
+def written(dataset: Dataset, reviewer: User) -> Export:
+    approve(dataset, reviewer, 3)
+    export = freeze(dataset, "100")
+    write_export(export.pk)
+    return export
+
+
+def test_the_zip_holds_the_folder(written: Export) -> None:
+    stream = services.zip_of(written)
+    size = len(stream)
+    data = b"".join(stream)
+    assert len(data) == size
+    with zipfile.ZipFile(io.BytesIO(data)) as opened:
+        assert opened.testzip() is None
+        names = opened.namelist()
+        folder = services.folder_of(written)
+        for name in names:
+            assert name.startswith("things-1/")
+            assert opened.read(name) == (folder / Path(name).relative_to("things-1")).read_bytes()
+            assert opened.getinfo(name).compress_type == zipfile.ZIP_STORED
+    assert len(names) == 3 + 3
+
+
+def test_the_same_snapshot_is_the_same_zip(written: Export) -> None:
+    first = b"".join(services.zip_of(written))
+    for path in services.folder_of(written).rglob("*.png"):
+        copy = path.read_bytes()
+        path.unlink()
+        path.write_bytes(copy)  # another date, other rights
+        path.chmod(0o600)
+    assert b"".join(services.zip_of(written)) == first
+
+
+def test_a_zip_whose_files_change_on_the_way_breaks_off(written: Export) -> None:
+    stream = services.zip_of(written)
+    (services.folder_of(written) / "README.md").write_text("shorter")
+    with pytest.raises(OSError, match="changed while it was sent"):
+        b"".join(stream)
+
+
+# --- What the database refuses -----------------------------------------------------------
+
+
+def test_the_database_refuses_bad_rows(dataset: Dataset, reviewer: User) -> None:
+    approve(dataset, reviewer, 2)
+    export = freeze(dataset)
+    first, second = export.items.all()
+    for change in (
+        lambda: Export.objects.create(dataset=dataset, number=1, shares={}, item_count=0),
+        lambda: Export.objects.update(state="lost"),
+        lambda: Export.objects.update(state="running"),
+        lambda: ExportItem.objects.filter(pk=second.pk).update(position=first.position),
+        lambda: ExportItem.objects.filter(pk=second.pk).update(image=first.image),
+    ):
+        with pytest.raises(IntegrityError), transaction.atomic():
+            change()
+
+
+def test_evidence_of_an_export_cannot_be_deleted(dataset: Dataset, reviewer: User) -> None:
+    image = make_approved_image(dataset.classes.first(), reviewer)
+    freeze(dataset)
+    assert image.decisions.get().verdict == Verdict.APPROVE
+    for row in (image, image.decisions.get(), dataset):
+        with pytest.raises(IntegrityError):
+            row.delete()
