@@ -11,6 +11,7 @@ import email.utils
 import functools
 import json
 import os
+import ssl
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -71,7 +72,9 @@ class Connection:
         import openai
 
         try:
-            return action(self._client)
+            # One client per call: a worker forks, and a socket must not be shared by two.
+            with self._client() as client:
+                return action(client)
         # Not `from error`: its text and its request may repeat the key.
         except openai.OpenAIError as error:
             raise self._ours(error) from None
@@ -86,19 +89,18 @@ class Connection:
     def _secret(self) -> str:
         return self._key or os.environ.get(self._key_env, "")
 
-    @functools.cached_property
     def _client(self) -> openai.OpenAI:
         import openai
 
+        limit = openai.Timeout(self.timeout_s, connect=min(10, self.timeout_s))
         return openai.OpenAI(
             base_url=self.base_url,
             api_key=self._secret() or "none",  # the SDK wants one, a local server does not
             max_retries=0,
+            timeout=limit,
             http_client=openai.DefaultHttpxClient(
-                timeout=openai.Timeout(self.timeout_s, connect=min(10, self.timeout_s)),
-                follow_redirects=False,
+                timeout=limit, follow_redirects=False, verify=_tls()
             ),
-            timeout=openai.Timeout(self.timeout_s, connect=min(10, self.timeout_s)),
         )
 
     def _ours(self, error: openai.OpenAIError) -> AuthorError:
@@ -152,6 +154,12 @@ class Connection:
             body = next((body[k] for k in ("message", "error", "detail") if body.get(k)), "")
         words = " ".join(str(body or "").split())
         return f"It says: {self.hide_key(words)[:300]}" if words else ""
+
+
+@functools.cache
+def _tls() -> ssl.SSLContext:
+    """Return the one set of trusted certificates: reading it takes 30 ms."""
+    return ssl.create_default_context()
 
 
 def _blames_schema(error: openai.APIStatusError) -> bool:
