@@ -158,7 +158,7 @@ def test_captions_are_written_and_wait_for_approval(
 ) -> None:
     args = ("world", "--count", "4", "--template", "A {colour} [class]")
     facts = answer(capsys, "write_prompts", *args)
-    assert (facts["asked"], facts["written"], facts["approved"]) == (4, 4, False)
+    assert (facts["asked"], facts["written"], facts["approved"]) == (4, 4, 0)
     assert {prompt.state for prompt in Prompt.objects.all()} == {"draft"}
     assert {row["class"] for row in facts["prompts"]} == {"car", "umbrella"}
     more = answer(capsys, "write_prompts", *args)

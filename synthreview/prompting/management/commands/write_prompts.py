@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
-from django.db import transaction
 
 from synthreview.catalog.management.base import DatasetCommand, find_classes, find_dataset
+from synthreview.catalog.models import Dataset
 from synthreview.lib.adapters import UnknownAdapterError
 from synthreview.prompting.authors.base import AuthorError
-from synthreview.prompting.models import Prompt, PromptState
-from synthreview.prompting.services import write_prompts
+from synthreview.prompting.models import PromptState
+from synthreview.prompting.services import Written, write_prompts
 from synthreview.prompting.techniques import WRITTEN
 
 MAX_COUNT = 100_000
@@ -57,40 +57,59 @@ class Command(DatasetCommand):
         found = find_dataset(dataset)
         if not 1 <= count <= MAX_COUNT:
             raise CommandError(f"--count {count}: choose between 1 and {MAX_COUNT:,}.")
-        written: list[Prompt] = []
+        classes = find_classes(found, class_names)
         wanted = dict.fromkeys(techniques or ["plain"])
-        with transaction.atomic():  # all techniques or none
-            for technique in wanted:
-                written += write_prompts(
-                    dataset=found,
-                    classes=find_classes(found, class_names),
-                    technique=technique,
-                    count=count,
-                    author_alias=author,
-                    template=template,
-                    seed=seed,
-                    state=PromptState.APPROVED if approve else PromptState.DRAFT,
-                ).prompts
-        asked = count * len(wanted)
-        short = f" of {asked} asked; no more differ" if len(written) < asked else ""
-        state = "and approved" if approve else "to be approved"
+        # No transaction around them: an author may be an API that answers in minutes.
+        written = [
+            write_prompts(
+                dataset=found,
+                classes=classes,
+                technique=technique,
+                count=count,
+                author_alias=author,
+                template=template,
+                seed=seed,
+                state=PromptState.APPROVED if approve else PromptState.DRAFT,
+            )
+            for technique in wanted
+        ]
+        self.tell(found, author, written, options)
+
+    def tell(
+        self, dataset: Dataset, author: str, written: list[Written], options: dict[str, Any]
+    ) -> None:
+        prompts = [prompt for result in written for prompt in result.prompts]
+        asked = sum(result.asked for result in written)
+        approved = sum(prompt.state == PromptState.APPROVED for prompt in prompts)
+        reasons = {
+            prompt.pk: [str(reason.text) for reason in reasons]
+            for result in written
+            for prompt, reasons in result.flagged
+        }
+        dropped = sum(len(result.dropped) for result in written)
+        short = f" of {asked} asked" if len(prompts) < asked else ""
         self.answer(
             {
-                "dataset": found.slug,
-                "asked": asked,
-                "written": len(written),
-                "approved": approve,
+                "dataset": dataset.slug,
                 "author": author,
+                "asked": asked,
+                "written": len(prompts),
+                "approved": approved,
+                "dropped": dropped,
                 "prompts": [
                     {
                         "id": prompt.pk,
                         "class": prompt.label_class.name,
                         "technique": prompt.technique,
                         "text": prompt.text,
+                        "state": str(prompt.state),
+                        "flags": reasons.get(prompt.pk, []),
                     }
-                    for prompt in written
+                    for prompt in prompts
                 ],
+                "notes": [note for result in written for note in result.notes],
             },
-            f"Wrote {len(written)} captions{short}, {state}.",
+            f"Wrote {len(prompts)} captions{short}: {approved} approved, "
+            f"{len(prompts) - approved} to be approved.",
             options,
         )
