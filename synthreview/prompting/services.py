@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -296,7 +297,12 @@ def edit_prompt(prompt: Prompt, text: str) -> Prompt:
     """
     prompt.text = text
     key = normalised(text)
-    prompt.slots = {slot: words for slot, words in prompt.slots.items() if normalised(words) in key}
+    prompt.slots = {
+        slot: words
+        for slot, words in prompt.slots.items()
+        # Whole words: "red" is not in "hundred".
+        if re.search(rf"(?<!\w){re.escape(normalised(words))}(?!\w)", key)
+    }
     prompt.save()
     return prompt
 
