@@ -134,7 +134,12 @@ def _what_is_left(request: WriteRequest, captions: Iterable[Caption], number: in
 
 def fills_slot(request: WriteRequest) -> bool:
     """Say whether the model fills a slot of the template; else it writes whole captions."""
-    return bool(request.open_slot) and request.open_slot in slot_names(request.template)
+    return bool(request.open_slot) and request.open_slot in _slots(request)
+
+
+def _slots(request: WriteRequest) -> list[str]:
+    """Return the slots of the template; an empty one has none."""
+    return slot_names(request.template) if request.template else []
 
 
 def compose(
@@ -200,7 +205,7 @@ SLOT_SCHEMA: Mapping[str, Any] = {
 
 
 def _whole_schema(request: WriteRequest) -> Mapping[str, Any]:
-    axes = sorted({*request.axes, *(name for name in slot_names(request.template))} - {"class"})
+    axes = sorted({*request.axes, *_slots(request)} - {"class"})
     slots = {
         "type": "object",
         "properties": {name: {"type": "string"} for name in axes},
@@ -282,7 +287,7 @@ def _frames(request: WriteRequest) -> Iterator[Mapping[str, str]]:
     rng = random.Random(request.seed)
     names = [
         name
-        for name in dict.fromkeys(slot_names(request.template))
+        for name in dict.fromkeys(_slots(request))
         if request.axes.get(name) and name != request.open_slot
     ]
     rounds = {name: _rounds([words for _, words in request.axes[name]], rng) for name in names}

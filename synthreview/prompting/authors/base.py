@@ -19,6 +19,9 @@ class WriteRequest:
 
     `axes` maps a slot to its choices, as (name, words in the caption).
     `seed` makes the choice repeatable; captions in `avoid` (normal form) are not wanted again.
+    `strategy` is "balanced", "pairwise" or "grid" (prompting/coverage.py), and `forbidden` holds
+    pairs of (axis, name) that must not meet. `more_templates` take turns with `template`, and
+    `synonyms` with the class name.
     `open_slot` is the slot that a language model fills with words of its own; where the
     template lacks it, or it is empty, the model writes whole captions.
     `gaps` are the combinations that coverage lacks, as {axis: name of the value}: asked first.
@@ -40,6 +43,9 @@ class WriteRequest:
     approved: tuple[str, ...] = ()
     rejected: tuple[str, ...] = ()
     instruction: str = ""
+    strategy: str = "balanced"
+    forbidden: tuple[tuple[tuple[str, str], ...], ...] = ()
+    more_templates: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,6 @@ import email.utils
 import functools
 import json
 import os
-import ssl
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -26,6 +25,8 @@ from synthreview.prompting.authors.base import (
 )
 
 if TYPE_CHECKING:
+    import ssl
+
     import openai
 
 OPENAI_URL = "https://api.openai.com/v1"
@@ -158,8 +159,10 @@ class Connection:
 
 @functools.cache
 def _tls() -> ssl.SSLContext:
-    """Return the one set of trusted certificates: reading it takes 30 ms."""
-    return ssl.create_default_context()
+    """Return the SDK's own set of trusted certificates, read once: that takes 30 ms."""
+    import httpx2
+
+    return httpx2.create_ssl_context()
 
 
 def _blames_schema(error: openai.APIStatusError) -> bool:

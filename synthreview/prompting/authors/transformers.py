@@ -141,7 +141,9 @@ def load_model(model: str, adapter: str = "", device: str = "cpu") -> tuple[Any,
     Only safetensors are read, and no code that comes with a model is run.
     """
     from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers.utils import logging
 
+    logging.disable_progress_bar()  # a worker's log is no terminal
     try:
         tokenizer = AutoTokenizer.from_pretrained(model, trust_remote_code=False)
         loaded: Any = AutoModelForCausalLM.from_pretrained(
