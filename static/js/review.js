@@ -130,8 +130,10 @@ function cardArrived({ isFirst = false } = {}) {
   }
 }
 
-document.addEventListener("htmx:afterSwap", (event) => {
-  if (event.target.id === "review-card" || event.detail.elt?.id === "review-card") cardArrived();
+// The forms ask htmx to settle at once: until then a card has the attributes of the one before,
+// and its forms would send themselves without htmx.
+document.addEventListener("htmx:afterSettle", (event) => {
+  if (event.target.id === "review-card") cardArrived();
 });
 
 // Done and left are counted along here; each heartbeat brings the server's numbers.
@@ -360,10 +362,11 @@ document.addEventListener("click", (event) => {
 });
 
 // A reason chosen with the pointer rejects at once; with Shift, or by Tab and Space, it adds.
-document.addEventListener("click", (event) => {
-  const box = event.target.closest("[data-reason]");
-  if (!box || !box.checked || event.shiftKey) return;
-  if (event.detail > 0 || document.activeElement !== box) rejectNow();
+let choosesAtOnce = false;
+document.addEventListener("pointerdown", (event) => (choosesAtOnce = !event.shiftKey), true);
+document.addEventListener("keydown", () => (choosesAtOnce = false), true);
+document.addEventListener("change", (event) => {
+  if (choosesAtOnce && event.target.dataset.reason && event.target.checked) rejectNow();
 });
 
 // --- The lease: kept while the page is seen, given back when it is left ----------------------
@@ -396,7 +399,7 @@ function showProgress(html) {
 
 function newCard(query = "") {
   const url = `${theCard().dataset.card}${query}`;
-  window.htmx.ajax("GET", url, { target: "#review-card", swap: "outerHTML" });
+  window.htmx.ajax("GET", url, { target: "#review-card", swap: "outerHTML settle:0ms" });
 }
 
 setInterval(beat, HEARTBEAT_MS);
