@@ -191,8 +191,8 @@ def _names_pattern(names: tuple[str, ...]) -> re.Pattern[str]:
 def _other_language(text: str, language: str) -> str:
     """Return the language or script that the text is clearly in, if that is another one.
 
-    Two more small words of another language than of the own one, in a caption of four words
-    or more; or a script other than Latin in most of its letters.
+    Two more small words that only another language has than of the own one, in a caption of
+    four words or more; or a script other than Latin in most of its letters.
     """
     if language not in STOP_WORDS:
         return ""
@@ -203,9 +203,16 @@ def _other_language(text: str, language: str) -> str:
     words = re.findall(r"[^\W\d_]+", text.casefold())
     if len(words) < 4:
         return ""
-    hits = {code: sum(word in stops for word in words) for code, stops in STOP_WORDS.items()}
-    best = max(hits, key=lambda code: hits[code])
-    return LANGUAGES.get(best, best) if hits[best] >= hits[language] + 2 else ""
+    own = sum(word in STOP_WORDS[language] for word in words)
+    hits = {code: sum(w in stops for w in words) for code, stops in _OWN_WORDS.items()}
+    best = max(hits, key=lambda code: hits[code] if code != language else -1)
+    return LANGUAGES.get(best, best) if hits[best] >= own + 2 else ""
+
+
+_USES = Counter(word for stops in STOP_WORDS.values() for word in stops)
+_OWN_WORDS = {
+    code: {word for word in stops if _USES[word] == 1} for code, stops in STOP_WORDS.items()
+}
 
 
 class _NearDuplicates:

@@ -53,9 +53,13 @@ NO_NAMES = frozenset(
     """.split()
 )
 
-# The commonest small words of each language; one that two languages share tells nothing.
+# The commonest small words of each language. A word that stands for two of them does not speak
+# for another language than the own one: hence "a" and "no", which are Portuguese as well.
 STOP_WORDS = {
-    "en": frozenset("the and with of on at is are in by from under near its while over".split()),
+    "en": frozenset(
+        """a an the and with of on at is are in by from under near its while over as do no or so me
+        to it he she for up per men had""".split()
+    ),
     "de": frozenset(
         "der die das und mit von auf ist ein eine einer einem im am unter neben bei aus zum".split()
     ),

@@ -23,10 +23,9 @@ pytestmark = pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing.*:Fu
 PLACES = ("on the beach", "in a forest")
 CAPTIONS = [
     Example("dog", f"A dog {action} {place}", slots=(("environment", place),))
-    for action in ("running", "sleeping", "eating")
-    for place in PLACES
+    for action, place in zip(("running", "asleep"), PLACES, strict=True)
 ]
-SETTINGS = lora.LoraSettings(epochs=16, learning_rate=1e-2, batch=2)
+SETTINGS = lora.LoraSettings(epochs=50, learning_rate=1e-2, batch=2)
 
 
 def request(place: str = PLACES[0], **fields: object) -> WriteRequest:
@@ -141,9 +140,9 @@ def test_naming_the_author_loads_no_torch() -> None:
 
 def test_the_loss_falls_and_progress_is_told(trained: lora.LoraResult, losses: list[float]) -> None:
     assert trained.loss_after < trained.loss_before / 5
-    assert len(losses) == trained.steps == 48
+    assert len(losses) == trained.steps == 50
     assert losses[-1] < losses[0] / 5
-    assert trained.rows == 6
+    assert trained.rows == 2
 
 
 def test_the_adapter_is_safetensors_with_a_record_and_nothing_half_written(
@@ -155,7 +154,7 @@ def test_the_adapter_is_safetensors_with_a_record_and_nothing_half_written(
     assert not any(name.endswith((".bin", ".pt", ".pkl")) for name in names)
     record = json.loads((folder / "training.json").read_text())
     assert record["result"]["loss_after"] == trained.loss_after
-    assert record["settings"]["epochs"] == 16
+    assert record["settings"]["epochs"] == 50
     assert [path.name for path in folder.parent.iterdir()] == [folder.name]
 
 
@@ -171,7 +170,7 @@ def test_the_adapter_is_an_author_that_writes_what_was_approved(
     assert result.plain.gate_pass_rate == result.plain.coverage == 0
     assert result.tuned.gate_pass_rate == result.tuned.coverage == 1
     (caption,) = tuned.write(request()).captions
-    assert caption.text.startswith("A dog")
+    assert caption.text == "A dog running on the beach"
     assert caption.slots == {"environment": "on the beach"}
 
 
@@ -194,7 +193,7 @@ def test_an_adapter_is_never_written_over(tiny: Path, tmp_path: Path) -> None:
 
 
 def test_rows_that_cannot_be_learnt_are_named(tiny: Path, tmp_path: Path) -> None:
-    pairs = preference_rows(CAPTIONS[:2], CAPTIONS[2:4])
+    pairs = preference_rows(CAPTIONS[:1], CAPTIONS[1:])
     with pytest.raises(AuthorError, match="preference pairs go to a server"):
         lora.train(model=str(tiny), rows=pairs, out=tmp_path / "a")
     short = lora.LoraSettings(max_tokens=10)

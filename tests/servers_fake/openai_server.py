@@ -338,6 +338,9 @@ class _Handler(BaseHTTPRequestHandler):
         elif found := re.fullmatch(r"/v1/fine_tuning/jobs/([\w-]+)", path):
             name = found[1]
             self._answer(lambda: fake.poll(name))
+        elif path == "/v1/fine_tuning/jobs":
+            page = {"object": "list", "data": list(fake.jobs.values())[::-1], "has_more": False}
+            self._answer(lambda: Reply(body=page))
         elif path == "/v1/models":
             self._answer(fake.list_models)
         else:
