@@ -354,8 +354,10 @@ document.addEventListener("keydown", (event) => {
 document.addEventListener("click", (event) => {
   const button = event.target.closest("[data-do]");
   if (button) actions[button.dataset.do]();
-  // After a click with the mouse the keys belong to the page again, not to the button.
-  if (event.detail > 0) event.target.closest("button, summary")?.blur();
+  // After a click with the mouse the keys belong to the page again, not to the button; but only
+  // after the form was sent: htmx forgets the button that loses the focus.
+  const pressed = event.target.closest("button, summary");
+  if (event.detail > 0 && pressed) setTimeout(() => pressed.blur());
   const panel = reasons();
   if (panel?.open && !panel.contains(event.target)) closeReasons();
   if (event.target === help) help.close();
