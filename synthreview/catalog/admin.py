@@ -8,6 +8,7 @@ from synthreview.catalog.models import (
     Axis,
     AxisValue,
     Dataset,
+    ForbiddenPair,
     LabelClass,
     Membership,
     QualityPolicy,
@@ -50,3 +51,10 @@ class AxisAdmin(admin.ModelAdmin[Any]):
     list_display = ["name", "dataset", "position"]
     list_filter = ["dataset"]
     inlines = [AxisValueInline]
+
+
+@admin.register(ForbiddenPair)
+class ForbiddenPairAdmin(admin.ModelAdmin[Any]):
+    list_display = ["first", "second", "label_class", "dataset"]
+    list_filter = ["dataset"]
+    list_select_related = ["first", "second", "label_class", "dataset"]

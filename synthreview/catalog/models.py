@@ -11,7 +11,7 @@ from django.core.validators import (
     ProhibitNullCharactersValidator,
 )
 from django.db import models
-from django.db.models import Q
+from django.db.models import F, Q
 from django.urls import reverse
 
 from synthreview.catalog.permissions import Role
@@ -149,6 +149,54 @@ class AxisValue(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+
+class ForbiddenPair(models.Model):
+    """What must not meet in one caption: two values of different axes, or a value and a class.
+
+    With two values and a class it holds for that class alone. It ends with any of them.
+    """
+
+    dataset = models.ForeignKey(Dataset, on_delete=models.CASCADE, related_name="forbidden_pairs")
+    first = models.ForeignKey(AxisValue, on_delete=models.CASCADE, related_name="+")
+    second = models.ForeignKey(
+        AxisValue, null=True, blank=True, on_delete=models.CASCADE, related_name="+"
+    )
+    label_class = models.ForeignKey(
+        LabelClass, null=True, blank=True, on_delete=models.CASCADE, related_name="+"
+    )
+
+    class Meta:
+        ordering = ["pk"]
+        constraints = [
+            models.CheckConstraint(
+                name="catalog_forbiddenpair_is_a_pair",
+                condition=Q(second__isnull=False) | Q(label_class__isnull=False),
+            ),
+            # One order for each pair, so that it cannot stand there twice.
+            models.CheckConstraint(
+                name="catalog_forbiddenpair_in_order",
+                condition=Q(second__isnull=True) | Q(first__lt=F("second")),
+            ),
+            models.UniqueConstraint(
+                fields=["first", "second"],
+                condition=Q(label_class__isnull=True),
+                name="catalog_forbiddenpair_values",
+            ),
+            models.UniqueConstraint(
+                fields=["first", "label_class"],
+                condition=Q(second__isnull=True),
+                name="catalog_forbiddenpair_value_of_class",
+            ),
+            models.UniqueConstraint(
+                fields=["first", "second", "label_class"], name="catalog_forbiddenpair_of_class"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return " and ".join(
+            str(part) for part in (self.first, self.second, self.label_class) if part
+        )
 
 
 class QualityPolicy(models.Model):

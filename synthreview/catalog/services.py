@@ -14,6 +14,7 @@ from synthreview.catalog.models import (
     Axis,
     AxisValue,
     Dataset,
+    ForbiddenPair,
     LabelClass,
     Membership,
     QualityPolicy,
@@ -140,3 +141,32 @@ def set_axis_values(
         row.classes.set(classes[name] for name in value.get("classes", ()))
     axis.values.exclude(name__in=[value["name"] for value in values]).delete()
     return axis
+
+
+@transaction.atomic
+def forbid_pair(
+    *,
+    dataset: Dataset,
+    first: AxisValue,
+    second: AxisValue | None = None,
+    label_class: LabelClass | None = None,
+) -> ForbiddenPair:
+    """Say that the two must not meet in one caption; saying it twice changes nothing.
+
+    Raises ValueError where they are of one axis, or of another dataset.
+    """
+    if second is None and label_class is None:
+        raise ValueError("A pair has two: name a second value or a class.")
+    if second is not None and second.axis_id == first.axis_id:
+        raise ValueError(
+            f"{first} and {second} are values of one axis, so they never meet: choose two axes."
+        )
+    datasets = {value.axis.dataset_id for value in (first, second) if value}
+    if datasets | {label_class.dataset_id if label_class else dataset.pk} != {dataset.pk}:
+        raise ValueError("Both must belong to this dataset.")
+    if second is not None and second.pk < first.pk:
+        first, second = second, first
+    pair, _ = ForbiddenPair.objects.get_or_create(
+        dataset=dataset, first=first, second=second, label_class=label_class
+    )
+    return pair

@@ -258,7 +258,9 @@ def choose(
     have found small enough. What `is_taken` is left out. A covering array that is smaller
     than `count` is filled up with a balanced sample.
     """
-    taken = (lambda row: is_taken(space.combination(row))) if is_taken else _nothing_taken
+    taken = _nothing_taken
+    if is_taken is not None:  # asked again and again for the same row
+        taken = functools.cache(lambda row: is_taken(space.combination(row)))
     rng = random.Random(seed)
     if strategy is Strategy.GRID:
         free = (row for row in space.grid() if not taken(row))
@@ -442,16 +444,17 @@ def _filled_up(
     seen = set(rows)
     used = Counter((i, a) for row in rows for i, a in enumerate(row))
     more: list[Row] = []
-    tries = 0
-    while len(more) < missing and tries < 20 * missing + 1_000:
+    is_small = space.size() <= SMALL_GRID
+    tries, enough = 0, 2 * missing if is_small else 20 * missing + 1_000
+    while len(more) < missing and tries < enough:
         tries += 1
-        row = _rare_row(space, used, rng, loose=tries > 2 * missing)
+        row = _rare_row(space, used, rng, loose=tries > missing)
         if row in seen or is_taken(row):
             continue
         seen.add(row)
         more.append(row)
         used.update(enumerate(row))
-    if len(more) < missing and space.size() <= SMALL_GRID:
+    if len(more) < missing and is_small:
         rest = [row for row in space.grid() if row not in seen and not is_taken(row)]
         more += rng.sample(rest, min(len(rest), missing - len(more)))
     return more

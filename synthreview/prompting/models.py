@@ -11,7 +11,14 @@ from django.db.models import Q
 
 from synthreview.catalog.models import Dataset, LabelClass
 from synthreview.lib.text import normalised, with_article
-from synthreview.prompting.techniques import TECHNIQUE_CHOICES, TECHNIQUES
+from synthreview.prompting.techniques import (
+    CARRIER,
+    INSTRUCTION_SLOTS,
+    TECHNIQUE_CHOICES,
+    TECHNIQUES,
+    label_note,
+    review_question,
+)
 
 if TYPE_CHECKING:
     from synthreview.accounts.models import User
@@ -80,5 +87,17 @@ class Prompt(models.Model):
 
     @property
     def parts(self) -> dict[str, str]:
-        """What a scorer can judge alone: the object and each slot's words."""
-        return {"object": with_article(self.label_class.name), **self.slots}
+        """What a scorer can judge alone: the object and each slot's words that can be seen."""
+        name = self.slots.get(CARRIER) or self.label_class.name
+        seen = {k: words for k, words in self.slots.items() if k not in INSTRUCTION_SLOTS}
+        return {"object": with_article(name), **seen}
+
+    @property
+    def question(self) -> str:
+        """What a reviewer is asked about an image of it."""
+        return review_question(self.technique, self.label_class.name, self.slots)
+
+    @property
+    def label_note(self) -> str:
+        """Why it has its label, where that is not plain to see."""
+        return label_note(self.technique, self.label_class.name, self.slots)

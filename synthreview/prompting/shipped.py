@@ -36,9 +36,9 @@ _NOUNS = {
         scooter ship sled sledge speedboat submarine tank taxi tractor train tram tricycle trolley
         truck unicycle van vehicle wagon yacht""",
         "person": """actor adult athlete baby boy builder child cook cyclist dancer doctor driver
-        elder engineer farmer firefighter girl guard human judge man musician nurse passenger patient
-        pedestrian people person pilot player policeman runner sailor scientist singer soldier
-        student teacher teenager toddler tourist waiter woman worker""",
+        elder engineer farmer firefighter girl guard human judge man musician nurse passenger
+        patient pedestrian people person pilot player policeman runner sailor scientist singer
+        soldier student teacher teenager toddler tourist waiter woman worker""",
         "plant": """bamboo blossom bush cactus daisy dandelion fern flower grass hedge herb ivy lily
         moss mushroom oak orchid palm pine plant poppy rose sapling shrub sunflower tree tulip
         vine willow""",

@@ -1,12 +1,22 @@
-"""The techniques of synthetic data: each one's label rule and review question, in one place.
+"""The techniques of synthetic data, each whole in one place: template, axes, label, question, help.
 
-Add a ninth by adding a line to TECHNIQUES.
+Add a ninth by adding one entry to TECHNIQUES. No Django here. docs/prompting.md shows the table,
+and a test holds the two together.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+
+from synthreview.lib.text import with_article, without_note
+from synthreview.prompting.shipped import shipped_axes
+from synthreview.prompting.template import CLASS, parse, slot_names
+
+# Slots that say how a picture is made and not what a scorer can see in it.
+LOOK, CARRIER = "look", "carrier"
+INSTRUCTION_SLOTS = frozenset({LOOK, CARRIER, "partner", "word", "surface", "change", "edit"})
 
 
 class LabelRule(StrEnum):
@@ -20,15 +30,26 @@ class LabelRule(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Technique:
-    """One kind of synthetic image. `{name}` in the question becomes "a car", "an umbrella"."""
+    """One kind of synthetic image.
+
+    `{name}` in the question becomes "a car", "an umbrella"; `look_question` is asked instead
+    where the prompt says what it resembles, as `{look}`. Of several `templates` the first is
+    shown, and they take turns where the curator gives none. `axes` are the ones to begin with.
+    """
 
     key: str
     title: str
     question: str
     help: str
     label_rule: LabelRule
+    templates: tuple[str, ...]
     axes: tuple[str, ...] = ()
     is_text: bool = True
+    look_question: str = ""
+
+    @property
+    def template(self) -> str:
+        return self.templates[0]
 
 
 TECHNIQUES = {
@@ -40,6 +61,7 @@ TECHNIQUES = {
             "Is this {name}, and right for the caption?",
             "The class and what it does, nothing else.",
             LabelRule.OWN_CLASS,
+            ("A {colour} [class] [action]",),
             ("action",),
         ),
         Technique(
@@ -48,6 +70,7 @@ TECHNIQUES = {
             "Is this {name}, and right for the caption? A strange place is no fault.",
             "The class in many places, seasons and lights.",
             LabelRule.OWN_CLASS,
+            ("A {colour} [class] [action] {environment}",),
             ("action", "environment"),
         ),
         Technique(
@@ -56,14 +79,26 @@ TECHNIQUES = {
             "Is this {name}, and right for the caption? The style is no fault.",
             "The class in many media: sketch, watercolour, oil.",
             LabelRule.OWN_CLASS,
+            ("A {colour} [class] [action] {environment}, {style}",),
             ("action", "environment", "style"),
         ),
         Technique(
             "adversarial",
             "Adversarial",
             "Is this truly {name}, and nothing else?",
-            "Something that merely resembles a class: the carrier gives the label.",
+            "Something that merely resembles the class: another thing carries its look. The label "
+            "is the carrier's class, or none of these, and is known before anything is drawn.",
             LabelRule.CARRIER,
+            (
+                "A [class]-style {carrier} {environment}",
+                "A {carrier} that looks like a [class] {environment}",
+                "A [class]-shaped {carrier} {environment}",
+                "A {carrier} painted like a [class] {environment}",
+                "A [class]-like {carrier} {environment}",
+                "A {carrier} in the shape of a [class] {environment}",
+            ),
+            ("environment",),
+            look_question="Is this truly not {look}, but {name}?",
         ),
         Technique(
             "typographic",
@@ -71,6 +106,7 @@ TECHNIQUES = {
             "Is this still {name}, whatever is written on it?",
             "A misleading word pasted into the picture.",
             LabelRule.SOURCE,
+            ('A [class] with the word "{word}" {surface}',),
             is_text=False,
         ),
         Technique(
@@ -79,6 +115,7 @@ TECHNIQUES = {
             "Is this {name}, and not a mere copy?",
             "Siblings of an existing image.",
             LabelRule.SOURCE,
+            ("A [class] like this one, {change}",),
             is_text=False,
         ),
         Technique(
@@ -87,6 +124,7 @@ TECHNIQUES = {
             "Is {name} the right label for this blend?",
             "Two images blended into one.",
             LabelRule.CHOSEN,
+            ("A blend of a [class] and {partner}",),
             is_text=False,
         ),
         Technique(
@@ -95,10 +133,69 @@ TECHNIQUES = {
             "Is the edit believable, and is this {name}?",
             "A part of an image painted anew.",
             LabelRule.SOURCE,
+            ("The same [class] {edit}",),
             is_text=False,
         ),
     )
 }
+DEFAULT_TEMPLATES = {key: technique.template for key, technique in TECHNIQUES.items()}
 TECHNIQUE_CHOICES = [(technique.key, technique.title) for technique in TECHNIQUES.values()]
-# What can be written as text today; the image techniques need a source image.
-WRITTEN = ("plain", "environment", "style")
+# Text techniques are written as captions; the others as instructions beside a source image.
+WRITTEN = tuple(key for key, technique in TECHNIQUES.items() if technique.is_text)
+INSTRUCTED = tuple(key for key in TECHNIQUES if key not in WRITTEN)
+
+
+def review_question(technique: str, class_name: str, slots: Mapping[str, str] | None = None) -> str:
+    """Return what the reviewer is asked about an image that is labelled `class_name`.
+
+    `slots` are those of its prompt: where they hold a "look", the question names what the
+    image must not be ("Is this truly not a dog, but a car?").
+    """
+    chosen, slots = TECHNIQUES[technique], slots or {}
+    name = with_article(without_note(slots.get(CARRIER) or class_name))
+    if chosen.look_question and slots.get(LOOK):
+        return chosen.look_question.format(name=name, look=with_article(slots[LOOK]))
+    return chosen.question.format(name=name)
+
+
+def label_note(technique: str, class_name: str, slots: Mapping[str, str] | None = None) -> str:
+    """Explain in one sentence why a prompt has its label; empty where it is plain to see."""
+    slots = slots or {}
+    if TECHNIQUES[technique].label_rule is LabelRule.CARRIER and slots.get(LOOK):
+        look, carrier = with_article(slots[LOOK]), with_article(slots.get(CARRIER, "thing"))
+        return f"It only looks like {look}: it is {carrier}, so its label is {class_name!r}."
+    if TECHNIQUES[technique].label_rule is LabelRule.OWN_CLASS:
+        return ""
+    return f"The label is {TECHNIQUES[technique].label_rule.value}."
+
+
+def templates_for(
+    technique: str, template: str = "", axes: Iterable[str] | None = None
+) -> tuple[str, ...]:
+    """Return the templates to write with, taking turns; a given one is the only one.
+
+    Chosen `axes` without a slot in the technique's own templates get one, where the words
+    of such an axis stand in a caption ("colour" before the class, "light" behind it).
+    Raises ValueError where the given template is wrong.
+    """
+    if template:
+        parse(template)
+        return (template,)
+    own = TECHNIQUES[technique].templates
+    return tuple(_with_axes(text, axes) for text in own) if axes is not None else own
+
+
+def _with_axes(template: str, axes: Iterable[str]) -> str:
+    missing = [axis for axis in axes if axis not in slot_names(template)]
+    shipped = shipped_axes()
+    for axis in missing:
+        slot, place = f"{{{axis}}}", shipped[axis].place if axis in shipped else "after"
+        noun = f"{{{CARRIER}}}" if f"{{{CARRIER}}}" in template else f"[{CLASS}]"
+        if place == "before" and noun in template:
+            template = template.replace(noun, f"{slot} {noun}", 1)
+        elif place == "last":
+            template = f"{template}, {slot}"
+        else:
+            head, comma, tail = template.partition(",")
+            template = f"{head} {slot}{comma}{tail}"
+    return template

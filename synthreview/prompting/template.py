@@ -30,11 +30,6 @@ from synthreview.lib.text import (
 MAX_LENGTH = 500
 CLASS = "class"
 COUNT = "count"
-DEFAULT_TEMPLATES = {
-    "plain": "A {colour} [class] [action]",
-    "environment": "A {colour} [class] [action] {environment}",
-    "style": "A {colour} [class] [action] {environment}, {style}",
-}
 SLOT = re.compile(r"\[([a-z][a-z0-9_-]*)\]|\{([a-z][a-z0-9_-]*)\}")
 _BRACKETS = re.compile(r"[\[\]{}()]")
 _ARTICLE_BEFORE = re.compile(r"(?:^|(?<=[\s(]))([Aa])n?\s+$")
@@ -84,7 +79,10 @@ class Template:
         parts = list(_kept(self.parts, said))
         count = said.get(COUNT, "") if Slot(COUNT) in parts else ""
         name = said.get(CLASS, "")
-        said[CLASS] = plural(name) if is_several(count) else name
+        if _is_attributive(parts):  # "a dog-style car": the car is what is counted
+            name = said[CLASS] = without_article(name)
+        else:
+            said[CLASS] = plural(name) if is_several(count) else name
         at = _article_at(parts)
         if at is None:
             return _finished(_joined(parts, said), self, None)
@@ -93,7 +91,8 @@ class Template:
         parts[at] = literal[: found.start()] + (_CAPITAL_MARK if found[1] == "A" else _MARK)
         said[CLASS] = without_article(said[CLASS])
         own = name[: len(name) - len(without_article(name))].strip().lower()
-        return _finished(_joined(parts, said), self, _Determiner(name, own, bool(count)))
+        noun = "" if _is_attributive(parts) else name
+        return _finished(_joined(parts, said), self, _Determiner(noun, own, bool(count)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,6 +240,12 @@ def _article_at(parts: list[str | Slot]) -> int | None:
     return None
 
 
+def _is_attributive(parts: list[str | Slot]) -> bool:
+    """Say whether the class only describes another noun: "[class]-style {carrier}"."""
+    after = parts[parts.index(Slot(CLASS)) + 1 :]
+    return bool(after) and isinstance(after[0], str) and after[0].startswith("-")
+
+
 def _joined(parts: list[str | Slot], words: Mapping[str, str]) -> str:
     return "".join(words.get(part.name, "") if isinstance(part, Slot) else part for part in parts)
 
@@ -253,6 +258,7 @@ def _finished(text: str, template: Template, determiner: _Determiner | None) -> 
     text = re.sub(r",(?:\s*,)+", ",", text)
     text = re.sub(r"\ba (?=(\w+))", lambda found: article(found[1]) + " ", text)
     text = re.sub(r"\ban (?=(\w+))", lambda found: article(found[1]) + " ", text)
+    text = re.sub(r"^ ?An? (?=(\w+))", lambda found: article(found[1]).capitalize() + " ", text)
     if determiner is not None:
         text = _with_determiner(text, determiner)
     text = text.strip(" ,;")

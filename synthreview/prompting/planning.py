@@ -1,0 +1,257 @@
+"""What can be written for a class: its values, what must not meet, and the label that comes of it.
+
+Everything is read once per dataset; nothing is stored here. `services` writes by it, and the
+page shows a `Plan` of it before anything is written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from synthreview.catalog.models import AxisValue, Dataset, ForbiddenPair, LabelClass
+from synthreview.lib.text import normalised, with_article, without_note
+from synthreview.prompting import gate
+from synthreview.prompting.authors.base import Caption, WriteRequest
+from synthreview.prompting.coverage import Coverage, Space, coverage
+from synthreview.prompting.shipped import shipped_axis
+from synthreview.prompting.techniques import (
+    CARRIER,
+    LOOK,
+    TECHNIQUES,
+    LabelRule,
+    templates_for,
+)
+from synthreview.prompting.template import CLASS, check_template, slot_names
+
+Choice = tuple[str, str]  # name of the value, its words in a caption
+Selection = Mapping[str, Sequence[str]]  # axis → names of values; none of them: all
+SHIPPED_SLOTS = ("surface", "change", "edit")
+NO_LABEL = gate.Reason(
+    "label", "It does not say what carries the look, so its label cannot be known beforehand."
+)
+
+
+class Stock:
+    """A dataset's axes, classes and forbidden pairs, read with five queries."""
+
+    def __init__(self, dataset: Dataset, *, label: LabelClass | None = None) -> None:
+        self.dataset = dataset
+        self.label = label  # of a fusion, chosen by the curator
+        self.classes = list(dataset.classes.all())
+        self.axes: dict[str, list[AxisValue]] = {axis.name: [] for axis in dataset.axes.all()}
+        values = AxisValue.objects.filter(axis__dataset=dataset).select_related("axis")
+        for value in values.prefetch_related("classes"):
+            self.axes[value.axis.name].append(value)
+        self._pairs = list(
+            ForbiddenPair.objects.filter(dataset=dataset).select_related(
+                "first__axis", "second__axis"
+            )
+        )
+        self._by_name = {
+            normalised(name): one for one in self.classes for name in (one.name, *one.synonyms)
+        }
+        self.none_of_these = next((c for c in self.classes if c.is_none_of_these), None)
+
+    # --- Templates and axes -------------------------------------------------------
+
+    def templates(
+        self, technique: str, template: str = "", selection: Selection | None = None
+    ) -> tuple[str, ...]:
+        """Return the templates to write with. Raises ValueError where one is wrong."""
+        self._check_selection(selection)
+        own = {slot for text in TECHNIQUES[technique].templates for slot in slot_names(text)}
+        chosen = templates_for(technique, template, selection)
+        if template:
+            listed = own - {CLASS, *TECHNIQUES[technique].axes, "colour"}
+            check_template(template, {*self.axes, *listed})
+            for slot in listed & {CARRIER}:
+                if slot not in slot_names(template):
+                    raise ValueError(
+                        f"The template must contain {{{slot}}}: it is what the label goes by."
+                    )
+        return chosen
+
+    def _check_selection(self, selection: Selection | None) -> None:
+        for axis, names in (selection or {}).items():
+            if axis not in self.axes:
+                known = ", ".join(sorted(self.axes)) or "none yet"
+                raise ValueError(f"The dataset has no axis {axis!r}; its axes: {known}.")
+            there = {value.name for value in self.axes[axis]}
+            if unknown := [name for name in names if name not in there]:
+                raise ValueError(f"The axis {axis!r} has no value {unknown[0]!r}.")
+
+    def choices(
+        self,
+        label_class: LabelClass,
+        technique: str,
+        templates: Iterable[str],
+        selection: Selection | None = None,
+    ) -> dict[str, list[Choice]]:
+        """Return the values of every slot for this class. Raises ValueError where no label is."""
+        found: dict[str, list[Choice]] = {}
+        for slot in dict.fromkeys(slot for text in templates for slot in slot_names(text)):
+            if slot == CLASS:
+                continue
+            if slot in self.axes:
+                if selection is not None and slot not in selection and slot != CARRIER:
+                    continue
+                chosen = (selection or {}).get(slot)
+                found[slot] = self._values(slot, label_class, set(chosen or ()))
+            elif own := self._own_values(slot, label_class, technique):
+                found[slot] = own
+        return found
+
+    def _values(self, axis: str, label_class: LabelClass, chosen: set[str]) -> list[Choice]:
+        """Return the axis's values that fit the class."""
+        apart = {
+            pair.first_id
+            for pair in self._pairs
+            if pair.second_id is None and pair.label_class_id == label_class.pk
+        }
+        return [
+            (value.name, value.phrase or value.name)
+            for value in self.axes[axis]
+            if (not chosen or value.name in chosen)
+            and value.pk not in apart
+            and (not (own := list(value.classes.all())) or label_class in own)
+        ]
+
+    def _own_values(self, slot: str, label_class: LabelClass, technique: str) -> list[Choice]:
+        """Return what a technique brings itself; an axis of that name would come first."""
+        others = [
+            (one.name, without_note(one.name))
+            for one in self.classes
+            if one != label_class and not one.is_none_of_these
+        ]
+        if slot == CARRIER:
+            foreign = self._shipped(CARRIER) if self.none_of_these else []
+            known = {normalised(name) for name in (label_class.name, *label_class.synonyms)}
+            carriers = [c for c in [*others, *foreign] if normalised(c[0]) not in known]
+            if not carriers:
+                raise ValueError(
+                    f"An adversarial prompt for {label_class.name} needs another label: add a "
+                    "second class, or one for “none of these”."
+                )
+            return carriers
+        if slot == "word":
+            mine = {normalised(name) for name in (label_class.name, *label_class.synonyms)}
+            return [c for c in [*others, *self._shipped("word")] if normalised(c[0]) not in mine]
+        if slot == "partner":
+            same = (label_class.name, f"another {without_note(label_class.name)}")
+            if self.label is None:
+                return [same]
+            return [same, *((name, with_article(words)) for name, words in others)]
+        return self._shipped(slot) if slot in SHIPPED_SLOTS else []
+
+    def _shipped(self, name: str) -> list[Choice]:
+        return [(value.name, value.phrase) for value in shipped_axis(name).values]
+
+    def forbidden(self, label_class: LabelClass) -> tuple[tuple[Choice, Choice], ...]:
+        """Return the pairs of (axis, name) that must not meet for this class."""
+        return tuple(
+            (
+                (pair.first.axis.name, pair.first.name),
+                (pair.second.axis.name, pair.second.name),
+            )
+            for pair in self._pairs
+            if pair.second is not None and pair.label_class_id in (None, label_class.pk)
+        )
+
+    # --- Labels -------------------------------------------------------------------
+
+    def labelled(
+        self, technique: str, label_class: LabelClass, judged: gate.Judged
+    ) -> tuple[LabelClass, gate.Judged]:
+        """Return the caption with its true label, which is known before anything is drawn."""
+        rule = TECHNIQUES[technique].label_rule
+        if rule is LabelRule.CHOSEN:
+            return self.label or label_class, judged
+        if rule is not LabelRule.CARRIER:
+            return label_class, judged
+        carrier = judged.caption.slots.get(CARRIER) or self._carrier_in(judged, label_class)
+        label = self._by_name.get(normalised(carrier)) if carrier else None
+        label = label or (self.none_of_these if carrier else None)
+        if label is None or label == label_class:
+            return label_class, gate.Judged(judged.caption, gate.Outcome.DROPPED, (NO_LABEL,))
+        slots = {**judged.caption.slots, CARRIER: carrier, LOOK: without_note(label_class.name)}
+        caption = Caption(judged.caption.text, slots)
+        return label, gate.Judged(caption, judged.outcome, judged.reasons)
+
+    def _carrier_in(self, judged: gate.Judged, label_class: LabelClass) -> str:
+        """Return the one carrier that a caption of a language model names."""
+        known = self._own_values(CARRIER, label_class, "adversarial")
+        named = [words for _, words in known if gate.mentions(judged.caption.text, [words])]
+        return named[0] if len(named) == 1 else ""
+
+
+def drawable(classes: Iterable[LabelClass]) -> list[LabelClass]:
+    """Return the classes that have a look; "none of these" has none. Raises ValueError."""
+    chosen = [label_class for label_class in classes if not label_class.is_none_of_these]
+    if not chosen:
+        raise ValueError("Choose a class that can be seen: “none of these” has no look of its own.")
+    return chosen
+
+
+def space_of(request: WriteRequest) -> Space:
+    """Return the combinations that the request leaves open."""
+    templates = (request.template, *request.more_templates)
+    slots = dict.fromkeys(slot for text in templates for slot in slot_names(text))
+    axes = {
+        slot: [name for name, _ in request.axes[slot]] for slot in slots if request.axes.get(slot)
+    }
+    return Space(axes, request.forbidden)
+
+
+def coverage_of(request: WriteRequest, slots: Iterable[Mapping[str, str]]) -> Coverage:
+    """Return what captions with these slots cover of the request's combinations."""
+    names = {
+        axis: {normalised(without_note(words)): name for name, words in reversed(list(values))}
+        for axis, values in request.axes.items()
+    }
+    return coverage(
+        space_of(request),
+        (
+            {
+                axis: names[axis][key]
+                for axis, words in said.items()
+                if axis in names and (key := normalised(without_note(words))) in names[axis]
+            }
+            for said in slots
+        ),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class ClassPlan:
+    """What one class would get.
+
+    `combinations` is the exact size of its grid; `for_all_pairs` the number of captions that
+    let every two values meet: the real one lies there or a few per cent above.
+    """
+
+    label_class: LabelClass
+    count: int
+    combinations: int
+    for_all_pairs: int
+    coverage: Coverage
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a wish would give, before anything is written.
+
+    `samples` are its first captions, with their labels. They are the ones that would be stored.
+    """
+
+    templates: tuple[str, ...]
+    classes: list[ClassPlan]
+    samples: list[tuple[LabelClass, Caption]] = field(default_factory=list)
+
+    @property
+    def count(self) -> int:
+        return sum(one.count for one in self.classes)
+
+    @property
+    def combinations(self) -> int:
+        return sum(one.combinations for one in self.classes)
