@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from synthreview.lib.text import normalised
-from synthreview.prompting.authors.asking import BLANK, Ask, caption_of
+from synthreview.prompting.authors.asking import BLANK, Ask
 from synthreview.prompting.authors.base import BadAnswerError, Caption, WriteRequest
 
 LONGEST_ANSWER = 400_000  # characters; a longer one is not read further
@@ -90,12 +90,13 @@ def _caption(item: Any, ask: Ask) -> Caption | None:
         return None
     words = words.replace(BLANK, "").strip(" .,;")
     frame = ask.frames[number - 1]
-    if normalised(ask.request.class_name) in normalised(words):  # it wrote the whole caption
+    if normalised(frame.name) in normalised(words):  # it wrote the whole caption
         return _with_slots(words, {}, ask.request)
     if not words or len(words.split()) > 16:
         return None
-    said = {name: value for name, value in frame.items() if value}
-    return Caption(caption_of(ask.request, frame, words), {**said, ask.request.open_slot: words})
+    said = {axis: value for axis, value in frame.words.items() if value}
+    slot = ask.request.open_slot
+    return Caption(frame.filled(slot, words), {**said, slot: words})
 
 
 def _with_slots(text: str, said: Mapping[str, Any], request: WriteRequest) -> Caption | None:

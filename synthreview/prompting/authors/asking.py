@@ -8,7 +8,7 @@ against the caption. Knows no server and no model; knows nothing of Django.
 
 from __future__ import annotations
 
-import random
+import itertools
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -22,6 +22,7 @@ from synthreview.prompting.authors.base import (
     WriteRequest,
     WriteResult,
 )
+from synthreview.prompting.coverage import Space, Strategy, choose
 from synthreview.prompting.techniques import TECHNIQUES
 from synthreview.prompting.template import fill, slot_names
 
@@ -50,14 +51,25 @@ class Message(TypedDict):
 
 
 @dataclass(frozen=True, slots=True)
+class Frame:
+    """One caption with a blank: its template, the class's name in it, the other slots' words."""
+
+    template: str
+    name: str
+    words: Mapping[str, str]
+
+    def filled(self, slot: str, words: str) -> str:
+        return fill(self.template, {"class": self.name, **self.words, slot: words})
+
+
+@dataclass(frozen=True, slots=True)
 class Ask:
-    """One question to a model. `frames` are the slot words of each numbered blank; empty for
-    whole captions."""
+    """One question to a model. `frames` are its numbered blanks; none for whole captions."""
 
     request: WriteRequest
     question: str
     schema: Mapping[str, Any]
-    frames: tuple[Mapping[str, str], ...] = ()
+    frames: tuple[Frame, ...] = ()
     messages: tuple[Message, ...] = ()
     as_lines: bool = False
 
@@ -137,23 +149,28 @@ def fills_slot(request: WriteRequest) -> bool:
     return bool(request.open_slot) and request.open_slot in _slots(request)
 
 
+def _templates(request: WriteRequest) -> list[str]:
+    return [text for text in (request.template, *request.more_templates) if text]
+
+
 def _slots(request: WriteRequest) -> list[str]:
-    """Return the slots of the template; an empty one has none."""
-    return slot_names(request.template) if request.template else []
+    """Return the slots of all templates, each once, without the class."""
+    slots = (slot for text in _templates(request) for slot in slot_names(text))
+    return [slot for slot in dict.fromkeys(slots) if slot != "class"]
 
 
 def compose(
     request: WriteRequest,
     count: int,
     *,
-    plan: Iterator[Mapping[str, str]] | None = None,
+    plan: Iterator[Frame] | None = None,
     as_lines: bool = False,
     written: Sequence[str] = (),
 ) -> Ask:
     """Return the question for `count` captions, to be answered as JSON or by lines."""
     if fills_slot(request):
         plan = plan or _frames(request)
-        frames = tuple(frame for frame, _ in zip(plan, range(count), strict=False))
+        frames = tuple(itertools.islice(plan, count))
         lines, schema = _slot_question(request, frames), SLOT_SCHEMA
     else:
         frames = ()
@@ -205,7 +222,7 @@ SLOT_SCHEMA: Mapping[str, Any] = {
 
 
 def _whole_schema(request: WriteRequest) -> Mapping[str, Any]:
-    axes = sorted({*request.axes, *_slots(request)} - {"class"})
+    axes = sorted({*request.axes, *_slots(request)})
     slots = {
         "type": "object",
         "properties": {name: {"type": "string"} for name in axes},
@@ -226,9 +243,10 @@ def _whole_schema(request: WriteRequest) -> Mapping[str, Any]:
     }
 
 
-def _slot_question(request: WriteRequest, frames: Sequence[Mapping[str, str]]) -> list[str]:
+def _slot_question(request: WriteRequest, frames: Sequence[Frame]) -> list[str]:
     blanks = [
-        f"{number}. {caption_of(request, frame, BLANK)}" for number, frame in enumerate(frames, 1)
+        f"{number}. {frame.filled(request.open_slot, BLANK)}"
+        for number, frame in enumerate(frames, 1)
     ]
     known = [words for _, words in request.axes.get(request.open_slot, ()) if words]
     lines = [
@@ -250,11 +268,14 @@ def _whole_question(request: WriteRequest, count: int) -> list[str]:
         f"Each shows, and names: {_flat(request.class_name)}"
         + (f" (or: {_listed(request.synonyms, 8)})" if request.synonyms else ""),
     ]
-    if request.template:
-        lines.append(f"Built like: {_flat(request.template)}")
+    if templates := _templates(request):
+        lines.append(f"Built like: {_listed(templates, SHOWN_EXAMPLES)}")
     for name, values in request.axes.items():
         if choices := [words or value for value, words in values]:
             lines.append(f"{_flat(name)}: {_listed(choices, SHOWN_VALUES)}")
+    if request.forbidden:
+        pairs = [" with ".join(_words(request, dict(pair)).values()) for pair in request.forbidden]
+        lines.append(f"Never together: {_listed(pairs, SHOWN_VALUES)}")
     if request.gaps:
         lines.append("These are missing so far; write them first:")
         lines += [f"- {_flat(gap_name(request, gap))}" for gap in request.gaps[:count]]
@@ -282,25 +303,47 @@ def _context(request: WriteRequest, written: Sequence[str]) -> list[str]:
     return lines
 
 
-def _frames(request: WriteRequest) -> Iterator[Mapping[str, str]]:
-    """Yield the words of every slot but the open one: the gaps first, then evenly, for ever."""
-    rng = random.Random(request.seed)
-    names = [
-        name
-        for name in dict.fromkeys(_slots(request))
-        if request.axes.get(name) and name != request.open_slot
-    ]
-    rounds = {name: _rounds([words for _, words in request.axes[name]], rng) for name in names}
+def _frames(request: WriteRequest) -> Iterator[Frame]:
+    """Yield blanks whose other slots are chosen by design, the gaps first; for ever.
+
+    Templates and names of the class take turns.
+    """
+    slot = request.open_slot
+    templates = itertools.cycle(t for t in _templates(request) if slot in slot_names(t))
+    names = itertools.cycle(dict.fromkeys((request.class_name, *request.synonyms)))
+    words = {
+        axis: dict(request.axes[axis])
+        for axis in _slots(request)
+        if request.axes.get(axis) and axis != slot
+    }
+
+    def frame(combination: Mapping[str, str]) -> Frame:
+        template = next(templates)
+        said = {axis: words[axis][name] for axis, name in combination.items()}
+        kept = {axis: said[axis] for axis in slot_names(template) if axis in said}
+        return Frame(template, next(names), kept)
+
     for gap in request.gaps:
-        wanted = _words(request, gap)
-        yield {name: wanted.get(name) or next(rounds[name]) for name in names}
-    while True:
-        yield {name: next(rounds[name]) for name in names}
+        space = _space(words, request, gap)
+        yield from (frame(found) for found in choose(space, Strategy.BALANCED, count=1))
+    for seed in itertools.count(request.seed):
+        found = choose(
+            _space(words, request, {}), Strategy(request.strategy), count=request.count, seed=seed
+        )
+        if not found and words:  # every combination is forbidden
+            return
+        yield from (frame(combination) for combination in found or [{}] * request.count)
 
 
-def _rounds(values: Sequence[str], rng: random.Random) -> Iterator[str]:
-    while True:
-        yield from rng.sample(list(values), len(values))
+def _space(
+    words: Mapping[str, Mapping[str, str]], request: WriteRequest, fixed: Mapping[str, str]
+) -> Space:
+    """Return the combinations that have the `fixed` values, where those exist."""
+    axes = {
+        axis: [fixed[axis]] if fixed.get(axis) in values else list(values)
+        for axis, values in words.items()
+    }
+    return Space(axes, request.forbidden)
 
 
 def _words(request: WriteRequest, gap: Mapping[str, str]) -> dict[str, str]:
@@ -308,11 +351,6 @@ def _words(request: WriteRequest, gap: Mapping[str, str]) -> dict[str, str]:
     return {
         axis: dict(request.axes.get(axis, ())).get(value) or value for axis, value in gap.items()
     }
-
-
-def caption_of(request: WriteRequest, frame: Mapping[str, str], words: str) -> str:
-    slots = {"class": request.class_name, **frame, request.open_slot: words}
-    return fill(request.template, slots)
 
 
 def _language(request: WriteRequest) -> str:

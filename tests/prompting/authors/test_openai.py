@@ -144,6 +144,23 @@ def test_gaps_are_filled_first_where_a_slot_is_open(server: FakeOpenAI) -> None:
     assert (first.slots["environment"], first.slots["light"]) == ("under water", "at dusk")
 
 
+def test_forbidden_pairs_never_meet_and_templates_and_names_take_turns(server: FakeOpenAI) -> None:
+    forbidden = ((("environment", "sea"), ("light", "noon")),)
+    wish = request(
+        count=24,
+        forbidden=forbidden,
+        synonyms=("hound",),
+        more_templates=("At {light}, a [class] [action]", "A [class] {environment}"),
+    )
+    captions = [caption.text for caption in author(server, batch=7).write(wish)]
+    assert len(captions) == 24
+    assert not [text for text in captions if "under water" in text and "at noon" in text]
+    assert {text.split()[0] for text in captions} == {"A", "At"}
+    assert 0 < sum("hound" in text for text in captions) < 24
+    author(server).write(request(forbidden=forbidden, count=2, **WHOLE))
+    assert "Never together: under water with at noon" in str(server.chats[-1]["messages"])
+
+
 def test_captions_that_are_there_already_do_not_come_again(server: FakeOpenAI) -> None:
     first = author(server).write(request(count=4, **WHOLE))
     known = frozenset(normalised(caption.text) for caption in first)
