@@ -11,6 +11,6 @@ urlpatterns = [
     path("d/<slug:slug>/runs/<int:number>/", views.run, name="run"),
     path("d/<slug:slug>/runs/<int:number>/stop", views.stop, name="run-stop"),
     path("d/<slug:slug>/runs/<int:number>/retry", views.retry, name="run-retry"),
-    path("images/<int:pk>/<slug:name>.webp", views.rendition, name="rendition"),
+    path("images/<int:pk>/<slug:name>.jpg", views.rendition, name="rendition"),
     path("images/<int:pk>/original", views.original, name="original"),
 ]

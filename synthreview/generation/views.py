@@ -170,7 +170,7 @@ def rendition(request: HttpRequest, pk: int, name: str) -> FileResponse:
         raise Http404
     visible = GeneratedImage.objects.visible_to(signed_in(request))
     sha256 = visible.filter(pk=pk).values_list("sha256", flat=True).first()
-    response = FileResponse(_open(sha256, name), content_type="image/webp")
+    response = FileResponse(_open(sha256, name), content_type="image/jpeg")
     response["Cache-Control"] = "private, max-age=31536000, immutable"
     return response
 

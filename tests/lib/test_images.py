@@ -146,7 +146,7 @@ def test_a_rendition_is_small_and_carries_nothing() -> None:
     data = rendition(decode(encoded(big, "JPEG", exif=exif)).pixels, 320)
     with Image.open(io.BytesIO(data)) as small:
         assert small.size == (320, 107)
-        assert small.format == "WEBP"
+        assert small.format == "JPEG"
         assert not small.getexif()
     assert b"secret" not in data
 
