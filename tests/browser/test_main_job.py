@@ -99,23 +99,23 @@ def test_the_main_job_by_keyboard(page: Page, live_site: LiveSite) -> None:
     make_user("demo", is_superuser=True)
 
     page.goto("/")
-    write_into(page.get_by_label("User name", exact=False).first, "demo")
+    write_into(page.locator("input[name=username]"), "demo")
     page.keyboard.press("Tab")
     page.keyboard.type("demo")
     page.keyboard.press("Enter")
 
     press_enter_on(page.get_by_role("link", name="Make a dataset"))
-    write_into(page.get_by_label("Name"), "Street things")
+    write_into(page.locator("input[name=name]"), "Street things")
     page.keyboard.press("Enter")
-    write_into(page.get_by_label("Name", exact=True), "car")
+    write_into(page.locator("input[name=name]"), "car")
     page.keyboard.press("Enter")
     page.wait_for_url("**/classes/")
 
     page.goto("/d/street-things/prompts/")
-    write_into(page.get_by_label("How many"), "6")
+    write_into(page.locator("input[name=count]"), "6")
     press_enter_on(page.get_by_role("button", name="Save as approved"))
     press_enter_on(page.get_by_role("link", name="Start a run").first)
-    write_into(page.get_by_label("images", exact=False).first, str(IMAGES))
+    write_into(page.locator("input[name=count]"), str(IMAGES))
     press_enter_on(page.get_by_role("button", name="Start the run"))
     page.wait_for_url("**/runs/1/")
 
