@@ -274,7 +274,7 @@ class _NearDuplicates:
         if vector is None:
             return None
         cosines = self._rows[: len(self._taken)] @ vector
-        for place in np.flatnonzero(cosines >= self._rules.embedding_threshold):
+        for place in np.flatnonzero(cosines >= self._rules.embedding_threshold).tolist():
             if not self._are_siblings(caption, self._taken[place]):
                 return self._reason("near_meaning", place, cosines[place], "by its meaning")
         return None

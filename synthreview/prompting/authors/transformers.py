@@ -143,7 +143,7 @@ def load_model(model: str, adapter: str = "", device: str = "cpu") -> tuple[Any,
     from transformers import AutoModelForCausalLM, AutoTokenizer
     from transformers.utils import logging
 
-    logging.disable_progress_bar()  # a worker's log is no terminal
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # a log is no terminal
     try:
         tokenizer = AutoTokenizer.from_pretrained(model, trust_remote_code=False)
         loaded: Any = AutoModelForCausalLM.from_pretrained(
