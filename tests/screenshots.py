@@ -81,7 +81,7 @@ def photograph(url: str) -> None:
         page.get_by_label("Username").fill("demo")
         page.get_by_label("Password").fill(PASSWORD)
         page.keyboard.press("Enter")
-        page.wait_for_url("**/")
+        page.get_by_role("heading", name="Datasets").wait_for()
         review_some(page)
         page.screenshot(path=TARGET / "review.png")
         page.goto("/d/drawn-world/")
