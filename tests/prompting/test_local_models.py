@@ -11,7 +11,11 @@ from pathlib import Path
 import pytest
 
 from synthreview.prompting.authors.base import AuthorError, BadAnswerError, WriteRequest
-from synthreview.prompting.authors.transformers import TransformersAuthor
+from synthreview.prompting.authors.transformers import (
+    TransformersAuthor,
+    chat_tokens,
+    load_model,
+)
 from synthreview.prompting.tuning import lora
 from synthreview.prompting.tuning.evaluation import compare
 from synthreview.prompting.tuning.file import Example, chat_rows, preference_rows
@@ -121,6 +125,17 @@ def test_a_model_without_a_chat_template_is_refused(tiny: Path, tmp_path: Path) 
     (tmp_path / "m" / "chat_template.jinja").unlink()
     with pytest.raises(AuthorError, match="no chat template"):
         TransformersAuthor(model=str(tmp_path / "m")).write(request())
+
+
+def test_a_template_without_a_system_role_gets_it_in_front_of_the_question(tiny: Path) -> None:
+    _, tokenizer = load_model(str(tiny))
+    chat = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hi"}]
+    tokenizer.chat_template = (
+        "{% if messages[0]['role'] == 'system' %}{{ raise_exception('no system role') }}"
+        "{% endif %}" + tokenizer.chat_template
+    )
+    said = tokenizer.decode(chat_tokens(tokenizer, chat, is_question=True))
+    assert said == "<|user|>Be brief.\n\nHi<|end|><|assistant|>"
 
 
 def test_naming_the_author_loads_no_torch() -> None:

@@ -17,12 +17,17 @@ from synthreview.prompting.authors.base import BadAnswerError, Caption, WriteReq
 LONGEST_ANSWER = 400_000  # characters; a longer one is not read further
 
 
+def looks_like_json(text: str) -> bool:
+    """Say whether an answer that should be lines came as JSON all the same."""
+    return _said_aloud(text).startswith(("{", "[", "```json"))
+
+
 def read_json(text: str, ask: Ask) -> list[Caption]:
     """Return the captions of an answer that should be JSON; ends of it that are cut off are left.
 
     Fences around it, words before it and a bare list are forgiven. Raises BadAnswerError.
     """
-    items = _items(text[:LONGEST_ANSWER])
+    items = _items(_said_aloud(text))
     captions = [caption for item in items if (caption := _caption(item, ask))]
     if not captions:
         raise BadAnswerError("The model answered, but not with captions in the form asked for.")
@@ -32,7 +37,7 @@ def read_json(text: str, ask: Ask) -> list[Caption]:
 def read_lines(text: str, ask: Ask) -> list[Caption]:
     """Return the captions of an answer of one caption per line. Raises BadAnswerError."""
     captions = []
-    for number, line in enumerate(_caption_lines(text[:LONGEST_ANSWER]), 1):
+    for number, line in enumerate(_caption_lines(_said_aloud(text)), 1):
         counted, words = line
         item = (
             {"number": counted or number, "words": words}
@@ -44,6 +49,11 @@ def read_lines(text: str, ask: Ask) -> list[Caption]:
     if not captions:
         raise BadAnswerError("The model answered, but no line of it can be a caption.")
     return captions
+
+
+def _said_aloud(text: str) -> str:
+    """Return the answer without what a reasoning model thinks before it."""
+    return re.sub(r"<think>.*?(</think>|$)", "", text[:LONGEST_ANSWER], flags=re.DOTALL).lstrip()
 
 
 def _items(text: str) -> list[Any]:

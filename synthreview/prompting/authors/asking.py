@@ -68,6 +68,7 @@ class Ask:
 
     request: WriteRequest
     question: str
+    count: int
     schema: Mapping[str, Any]
     frames: tuple[Frame, ...] = ()
     messages: tuple[Message, ...] = ()
@@ -176,7 +177,7 @@ def compose(
         frames = ()
         lines, schema = _whole_question(request, count), _whole_schema(request)
     question = "\n".join([*lines, *_context(request, written)])
-    return _in_form(Ask(request, question, schema, frames), as_lines=as_lines)
+    return _in_form(Ask(request, question, count, schema, frames), as_lines=as_lines)
 
 
 def by_lines(ask: Ask) -> Ask:

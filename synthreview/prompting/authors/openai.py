@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from synthreview.prompting.authors.answers import read_json, read_lines
+from synthreview.prompting.authors.answers import looks_like_json, read_json, read_lines
 from synthreview.prompting.authors.asking import ASKING_VERSION, Answer, Ask, by_lines, gather
 from synthreview.prompting.authors.base import (
     AuthorError,
@@ -47,6 +47,7 @@ class OpenAIAuthor:
         prices: US dollars per million tokens, {model: {"input": 0.4, "output": 1.6}}; the
             model "*" stands for every other. Without a price, the cost is unknown, not nought.
         batch: captions per answer.
+        sends_seed: off for servers that refuse the field.
         extra: further fields of each request, such as {"temperature": 0.9}.
     """
 
@@ -62,6 +63,7 @@ class OpenAIAuthor:
         timeout_s: float = 120,
         prices: Mapping[str, Mapping[str, float | str]] | None = None,
         batch: int = 40,
+        sends_seed: bool = True,
         extra: Mapping[str, Any] | None = None,
         title: str = "",
     ) -> None:
@@ -72,7 +74,7 @@ class OpenAIAuthor:
             base_url=base_url, api_key=api_key, api_key_env=api_key_env, timeout_s=timeout_s
         )
         self._prices = prices or {}
-        self._batch = batch
+        self._batch, self._sends_seed = batch, sends_seed
         self._extra = dict(extra or {})
         self._takes_schema = True
 
@@ -142,7 +144,7 @@ class OpenAIAuthor:
                 raise
             usage += said.usage
             read: Callable[[str, Ask], list[Caption]] = read_json if by_schema else read_lines
-            if not by_schema and said.text.lstrip().startswith(("{", "[", "```")):
+            if not by_schema and looks_like_json(said.text):
                 read = read_json
             try:
                 captions = read(said.text, question)
@@ -163,8 +165,9 @@ class OpenAIAuthor:
         fields: dict[str, Any] = {
             "model": self.model,
             "messages": list(ask.messages),
-            "seed": ask.request.seed % 2**31,
         }
+        if self._sends_seed:
+            fields["seed"] = ask.request.seed % 2**31
         if by_schema:
             fields["response_format"] = {
                 "type": "json_schema",

@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import functools
 import importlib.util
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from synthreview.prompting.authors.answers import read_json, read_lines
+from synthreview.prompting.authors.answers import looks_like_json, read_json, read_lines
 from synthreview.prompting.authors.asking import ASKING_VERSION, Answer, Ask, Message, gather
 from synthreview.prompting.authors.base import (
     AuthorError,
@@ -77,10 +77,10 @@ class TransformersAuthor:
             text, used = self._generate(
                 ask.messages,
                 seed=ask.request.seed + number,
-                count=len(ask.frames) or self._batch,
+                count=ask.count,
             )
             usage += used
-            read = read_json if text.lstrip().startswith(("{", "[", "```")) else read_lines
+            read = read_json if looks_like_json(text) else read_lines
             try:
                 return Answer(tuple(read(text, ask)), usage, self.version)
             except BadAnswerError:
@@ -95,10 +95,10 @@ class TransformersAuthor:
         import torch
 
         model, tokenizer = self._loaded
-        prompt = tokenizer.apply_chat_template(
-            list(messages), add_generation_prompt=True, return_tensors="pt", return_dict=True
-        ).to(self._device)
-        length = int(prompt["input_ids"].shape[1])
+        asked = chat_tokens(tokenizer, messages, is_question=True)
+        ids = torch.tensor([asked], device=self._device)
+        prompt = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
+        length = len(asked)
         room = _context(model) - length
         wanted = self._max_tokens or TOKENS_PER_CAPTION * count + TOKENS_SPARE
         if room < 1:
@@ -159,6 +159,30 @@ def load_model(model: str, adapter: str = "", device: str = "cpu") -> tuple[Any,
     if not getattr(tokenizer, "chat_template", None):
         raise AuthorError(f"The model {model!r} has no chat template: take an instruct model.")
     return loaded.to(device).eval(), tokenizer
+
+
+def chat_tokens(
+    tokenizer: Any, messages: Sequence[Mapping[str, str]], *, is_question: bool
+) -> list[int]:
+    """Return the chat as the model's tokens; a question ends where its answer begins.
+
+    Some models' templates take no system message: theirs goes in front of the user's.
+    """
+    from jinja2 import TemplateError
+
+    def tokens(chat: Sequence[Mapping[str, str]]) -> list[int]:
+        made = tokenizer.apply_chat_template(
+            list(chat), add_generation_prompt=is_question, return_dict=True
+        )
+        return list(made["input_ids"])
+
+    try:
+        return tokens(messages)
+    except TemplateError:
+        if len(messages) < 2 or messages[0]["role"] != "system":
+            raise
+        both = f"{messages[0]['content']}\n\n{messages[1]['content']}"
+        return tokens([{"role": "user", "content": both}, *messages[2:]])
 
 
 def missing_packages(*, with_peft: bool = False) -> list[str]:

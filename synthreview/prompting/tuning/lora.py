@@ -19,6 +19,7 @@ from typing import Any
 
 from synthreview.prompting.authors.base import AuthorError, TransientAuthorError
 from synthreview.prompting.authors.transformers import (
+    chat_tokens,
     folder_faults,
     load_model,
     missing_packages,
@@ -143,10 +144,8 @@ def _encoded(row: dict[str, Any], tokenizer: Any, max_tokens: int) -> _Chat | No
     messages = row.get("messages")
     if not isinstance(messages, list) or len(messages) < 2:
         raise AuthorError("Local training takes chats; preference pairs go to a server only.")
-    asked = tokenizer.apply_chat_template(
-        messages[:-1], add_generation_prompt=True, return_dict=True
-    )["input_ids"]
-    whole = tokenizer.apply_chat_template(messages, return_dict=True)["input_ids"]
+    asked = chat_tokens(tokenizer, messages[:-1], is_question=True)
+    whole = chat_tokens(tokenizer, messages, is_question=False)
     if whole[: len(asked)] != asked:  # a template that words the question by its answer
         answer = tokenizer(messages[-1]["content"], add_special_tokens=False)["input_ids"]
         whole = [*asked, *answer, tokenizer.eos_token_id]

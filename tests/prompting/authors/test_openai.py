@@ -176,7 +176,8 @@ def test_it_gives_up_when_a_batch_brings_nothing_new(server: FakeOpenAI) -> None
 
 
 def test_extra_fields_go_along(server: FakeOpenAI) -> None:
-    author(server, extra={"temperature": 0.7, "top_k": 5}).write(request())
+    author(server, extra={"temperature": 0.7, "top_k": 5}, sends_seed=False).write(request(seed=3))
+    assert "seed" not in server.chats[0]
     assert (server.chats[0]["temperature"], server.headers[0]["authorization"]) == (
         0.7,
         "Bearer none",
@@ -257,6 +258,7 @@ def test_a_server_that_refuses_the_schema_is_asked_without_it(server: FakeOpenAI
         '```json\n{"captions": [{"number": 1, "words": "swimming"}]}\n```',
         'Sure! {"captions": [{"number": 1, "words": "swimming"}]} Enjoy.',
         '[{"number": 1, "words": "swimming."}]',
+        '<think>Maybe {"captions": []}?</think>{"captions": [{"number": 1, "words": "swimming"}]}',
         '{"number": 1, "words": "“swimming”"}',
         '{"captions": [{"number": 1, "words": "A dog swimming on the beach"}]}',
         '{"captions": [{"number": 99, "words": "x"}, 3, null, {"number": 1, "words": "swimming"}]}',
