@@ -20,6 +20,7 @@ from synthreview.prompting.techniques import (
     LOOK,
     TECHNIQUES,
     LabelRule,
+    own_slots,
     templates_for,
 )
 from synthreview.prompting.template import CLASS, check_template, slot_names
@@ -60,16 +61,14 @@ class Stock:
     ) -> tuple[str, ...]:
         """Return the templates to write with. Raises ValueError where one is wrong."""
         self._check_selection(selection)
-        own = {slot for text in TECHNIQUES[technique].templates for slot in slot_names(text)}
         chosen = templates_for(technique, template, selection)
         if template:
-            listed = own - {CLASS, *TECHNIQUES[technique].axes, "colour"}
-            check_template(template, {*self.axes, *listed})
-            for slot in listed & {CARRIER}:
-                if slot not in slot_names(template):
-                    raise ValueError(
-                        f"The template must contain {{{slot}}}: it is what the label goes by."
-                    )
+            brought = own_slots(technique)
+            check_template(template, {*self.axes, *brought})
+            if CARRIER in brought and CARRIER not in slot_names(template):
+                raise ValueError(
+                    f"The template must contain {{{CARRIER}}}: it is what the label goes by."
+                )
         return chosen
 
     def _check_selection(self, selection: Selection | None) -> None:

@@ -43,6 +43,7 @@ from synthreview.prompting.techniques import (
     TECHNIQUES,
     WRITTEN,
     LabelRule,
+    own_slots,
 )
 from synthreview.prompting.template import check_template
 
@@ -115,7 +116,7 @@ class Written:
 def template_for(technique: str, template: str, axes: set[str]) -> str:
     """Return the template to use. Raises ValueError where a given one is wrong."""
     if template:
-        check_template(template, axes)
+        check_template(template, {*axes, *own_slots(technique)})
         return template
     return DEFAULT_TEMPLATES[technique]
 

@@ -169,6 +169,12 @@ def label_note(technique: str, class_name: str, slots: Mapping[str, str] | None 
     return f"The label is {TECHNIQUES[technique].label_rule.value}."
 
 
+def own_slots(technique: str) -> frozenset[str]:
+    """Return the slots that a technique fills by itself; a template may name them besides axes."""
+    slots = (slot for text in TECHNIQUES[technique].templates for slot in slot_names(text))
+    return INSTRUCTION_SLOTS.intersection(slots)
+
+
 def templates_for(
     technique: str, template: str = "", axes: Iterable[str] | None = None
 ) -> tuple[str, ...]:

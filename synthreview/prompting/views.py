@@ -67,7 +67,7 @@ def write(request: HttpRequest, slug: str) -> HttpResponse:
             written = services.write_prompts(
                 **form.wish, state=state, created_by=signed_in(request)
             )
-        except AuthorError as error:
+        except (AuthorError, ValueError) as error:  # an adversarial wish without a label, say
             form.add_error(None, str(error))
         else:
             _say_written(request, written)
@@ -102,11 +102,11 @@ def preview(request: HttpRequest, slug: str) -> HttpResponse:
     captions = []
     template = ""
     if form.is_valid():
-        wish = form.wish | {"count": min(PREVIEWED, form.cleaned_data["count"])}
+        wish = {name: value for name, value in form.wish.items() if name != "author_alias"}
         template = services.template_for(wish["technique"], wish["template"], form.axis_names)
         try:
-            captions = services.preview(**wish)
-        except AuthorError as error:
+            captions = services.plan(**wish, samples=PREVIEWED).samples
+        except ValueError as error:
             form.add_error(None, str(error))
     context |= {"form": form, "captions": captions, "template": template}
     return page_or_part(request, "prompting/preview.html", "prompting/_preview.html", context)

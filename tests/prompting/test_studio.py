@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from django.db import IntegrityError, transaction
+from django.urls import reverse
 
 from synthreview.catalog.models import AxisValue, Dataset, ForbiddenPair
 from synthreview.catalog.services import add_class, set_axis_values
@@ -24,7 +25,7 @@ from synthreview.prompting.axes import (
 from synthreview.prompting.axis_files import AxisFileError
 from synthreview.prompting.models import Prompt
 from synthreview.prompting.techniques import INSTRUCTED, WRITTEN
-from tests.factories import make_dataset
+from tests.factories import make_dataset, make_user
 
 pytestmark = pytest.mark.django_db
 
@@ -249,6 +250,36 @@ def test_none_of_these_is_never_drawn() -> None:
     assert add_none_of_these(dataset) == none
     with pytest.raises(ValueError, match="has no look of its own"):
         write(dataset)
+
+
+@pytest.mark.parametrize("way", ["preview", "write"])
+def test_the_page_says_why_a_wish_has_no_label(way: str, client: Any) -> None:
+    curator = make_user()
+    dataset = make_dataset(classes=["dog"], curator=curator)
+    client.force_login(curator)
+    wish = {
+        "technique": "adversarial",
+        "classes": [one.pk for one in dataset.classes.all()],
+        "count": 5,
+        "author": "wordlists",
+        "seed": 1,
+    }
+    send = client.get if way == "preview" else client.post
+    address = reverse(f"prompts-{way}", args=[dataset.slug])
+    answer = send(address, wish)
+    assert answer.status_code == 200
+    assert "needs another label" in answer.content.decode()
+
+
+def test_an_adversarial_template_of_ones_own_may_name_the_carrier() -> None:
+    dataset = make_dataset(classes=["dog", "car"])
+    (prompt,) = write(
+        dataset,
+        "adversarial",
+        classes=[dataset.classes.get(name="dog")],
+        template="A {carrier} dressed as a [class]",
+    )
+    assert (prompt.text, prompt.label_class.name) == ("A car dressed as a dog", "car")
 
 
 # --- Instructions for images ----------------------------------------------------
