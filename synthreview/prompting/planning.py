@@ -226,7 +226,9 @@ class ClassPlan:
     """What one class would get.
 
     `combinations` is the exact size of its grid; `for_all_pairs` the number of captions that
-    let every two values meet: the real one lies there or a few per cent above.
+    let every two values meet: the real one lies there or a few per cent above. `coverage` is
+    that of the first `covered_by` captions: all of them, or the beginning of a long covering
+    array, which covers every pair at its end.
     """
 
     label_class: LabelClass
@@ -234,6 +236,7 @@ class ClassPlan:
     combinations: int
     for_all_pairs: int
     coverage: Coverage
+    covered_by: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,7 +48,7 @@ from synthreview.prompting.techniques import (
 from synthreview.prompting.template import check_template
 
 BATCH = 1_000
-PLANNED_ROWS = 100  # so many of a covering array are made for a plan
+PLANNED_ROWS = 60  # so many of a covering array are made for a plan
 NEAR_KNOWN = 5_000  # so many of a class's newest captions are searched for near-duplicates
 
 
@@ -189,13 +189,20 @@ def plan(
         space = spaces.setdefault(key, space)
         size = space.size()
         if strategy is Strategy.GRID and share >= size:
-            covered = grid_coverage(space)
+            covered, enough = grid_coverage(space), size
         else:
-            # Of a covering array the first rows are enough to show; it covers all at its end.
+            # A long covering array takes too long for a page that follows each key.
             enough = share if strategy is not Strategy.PAIRWISE else min(share, PLANNED_ROWS)
             covered = coverage(space, choose(space, strategy, count=enough, seed=request.seed))
         rows.append(
-            ClassPlan(label_class, min(share, size), size, space.rows_for_all_pairs(), covered)
+            ClassPlan(
+                label_class,
+                count=min(share, size),
+                combinations=size,
+                for_all_pairs=space.rows_for_all_pairs(),
+                coverage=covered,
+                covered_by=min(enough, size),
+            )
         )
         if len(shown) < samples and share:
             first = share if strategy is Strategy.BALANCED else min(share, per_class)

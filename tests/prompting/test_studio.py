@@ -95,6 +95,7 @@ def test_a_plan_of_a_hundred_thousand_combinations_is_quick(strategy: str) -> No
     assert plan.combinations == 22 * 18 * 16 * 17 - 18 * 17
     assert plan.count == 200
     assert plan.classes[0].for_all_pairs == 22 * 18
+    assert plan.classes[0].covered_by == (60 if strategy == "pairwise" else 200)
     assert len(plan.samples) == 20
     assert not Prompt.objects.exists()
     stored = write(**{key: wish[key] for key in wish if key != "classes"})
