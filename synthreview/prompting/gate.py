@@ -336,7 +336,9 @@ def flags(text: str, *, allowed: Iterable[str] = ()) -> tuple[Reason, ...]:
         reasons.append(Reason("unsafe", f"Unsafe for some: {', '.join(unsafe)}."))
     if name := _person(text, {word for phrase in allowed for word in _split(phrase)}):
         reasons.append(Reason("name", f"It may name a person: {name}."))
-    if found := re.search(r"\S+@\S+\.\w+|@\w{3,}|https?://\S+|\+?\d[\d ()/-]{7,}\d", text):
+    if found := re.search(
+        r"\S{1,64}@\S{1,64}\.\w+|@\w{3,}|https?://\S+|\+?\d[\d ()/-]{7,20}\d", text
+    ):
         reasons.append(Reason("personal", f"It may hold an address or number: {found.group()}"))
     return tuple(reasons)
 

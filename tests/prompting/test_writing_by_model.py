@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -170,3 +174,31 @@ def test_captions_that_differ_only_by_design_pass_for_word_lists_too(dataset: Da
         template="Ein [class] mit dem Ball und der Leine",
     )
     assert len(written.prompts) == 1, "the curator's own words may be in any language"
+
+
+def test_language_models_are_authors_where_the_environment_names_them(tmp_path: Path) -> None:
+    code = (
+        "from synthreview.settings import AUTHORS; import json;"
+        "print(json.dumps({name: entry['OPTIONS'] for name, entry in AUTHORS.items()}))"
+    )
+    given = {
+        "SYNTHREVIEW_OPENAI_MODEL": "some-model",
+        "SYNTHREVIEW_OPENAI_BASE_URL": "http://127.0.0.1:11434/v1",
+        "SYNTHREVIEW_OPENAI_PRICES": '{"*": {"input": 0, "output": 0}}',
+        "OPENAI_API_KEY": "sk-canary",
+        "SYNTHREVIEW_LLM": "/models/tiny",
+    }
+    plain = {"PATH": os.environ["PATH"], "SYNTHREVIEW_DATA": str(tmp_path)}
+    found = [
+        json.loads(
+            subprocess.run(
+                [sys.executable, "-c", code], env=plain | extra, capture_output=True, check=True
+            ).stdout
+        )
+        for extra in ({}, given)
+    ]
+    assert list(found[0]) == ["wordlists"]
+    assert list(found[1]) == ["wordlists", "openai", "transformers"]
+    assert found[1]["openai"]["prices"] == {"*": {"input": 0, "output": 0}}
+    assert found[1]["transformers"]["model"] == "/models/tiny"
+    assert "sk-canary" not in json.dumps(found), "the settings hold no key"

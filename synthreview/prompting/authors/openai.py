@@ -27,6 +27,7 @@ from synthreview.prompting.authors.base import (
 from synthreview.prompting.authors.openai_connection import Connection, SchemaUnsupportedError
 
 IGNORED_SCHEMA = "The server does not keep to a JSON schema; its lines were read instead."
+LIST_TIMEOUT_S = 10  # to list models takes no thinking
 CUT_OFF = "An answer was cut off; what was whole of it is kept."
 
 
@@ -70,9 +71,9 @@ class OpenAIAuthor:
         self.model = model
         self.title = title or f"Language model {model}"
         self.version = f"{model}/{ASKING_VERSION}"[:60]
-        self.connection = Connection(
-            base_url=base_url, api_key=api_key, api_key_env=api_key_env, timeout_s=timeout_s
-        )
+        where = {"base_url": base_url, "api_key": api_key, "api_key_env": api_key_env}
+        self.connection = Connection(**where, timeout_s=timeout_s)
+        self._quick = Connection(**where, timeout_s=min(timeout_s, LIST_TIMEOUT_S))
         self._prices = prices or {}
         self._batch, self._sends_seed = batch, sends_seed
         self._extra = dict(extra or {})
@@ -101,7 +102,7 @@ class OpenAIAuthor:
 
     def models(self) -> list[ServedModel]:
         """Return what the server lists, with the day on which each ends. Raises AuthorError."""
-        page = self.connection.call(lambda client: client.models.list())
+        page = self._quick.call(lambda client: client.models.list())
         listed = getattr(page, "data", None)
         if not isinstance(listed, list):
             raise BadAnswerError(f"{self.connection.base_url} lists no models.")

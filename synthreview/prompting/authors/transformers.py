@@ -162,7 +162,7 @@ def load_model(model: str, adapter: str = "", device: str = "cpu") -> tuple[Any,
 
 
 def chat_tokens(
-    tokenizer: Any, messages: Sequence[Mapping[str, str]], *, is_question: bool
+    tokenizer: Any, messages: Sequence[Mapping[str, object]], *, is_question: bool
 ) -> list[int]:
     """Return the chat as the model's tokens; a question ends where its answer begins.
 
@@ -170,7 +170,7 @@ def chat_tokens(
     """
     from jinja2 import TemplateError
 
-    def tokens(chat: Sequence[Mapping[str, str]]) -> list[int]:
+    def tokens(chat: Sequence[Mapping[str, object]]) -> list[int]:
         made = tokenizer.apply_chat_template(
             list(chat), add_generation_prompt=is_question, return_dict=True
         )

@@ -15,6 +15,8 @@ from typing import Any
 import pytest
 
 from synthreview.lib.text import normalised
+from synthreview.prompting.authors.answers import read_json
+from synthreview.prompting.authors.asking import compose
 from synthreview.prompting.authors.base import (
     AuthorError,
     BadAnswerError,
@@ -348,7 +350,7 @@ def test_a_server_that_is_not_there_is_said_to_be_so() -> None:
     [
         ({"Retry_After": "7"}, 7, 7),
         ({"retry_after_ms": "1500"}, 1.5, 1.5),
-        ({"Retry_After": formatdate(time.time() + 60, usegmt=True)}, 50, 61),
+        ({"Retry_After": formatdate(time.time() + 3600, usegmt=True)}, 3000, 3601),
         ({"Retry_After": "999999999"}, 86400, 86400),
         ({"Retry_After": "-5"}, 0, 0),
     ],
@@ -374,6 +376,15 @@ def test_a_wait_that_nobody_understands_is_unknown(server: FakeOpenAI, header: s
 def test_an_unknown_model_is_named(server: FakeOpenAI) -> None:
     with pytest.raises(AuthorError, match="does not exist"):
         author(server, model="nonesuch").write(request())
+
+
+@pytest.mark.parametrize("text", ["{" * 400_000, '{"a":' * 80_000, "[" * 400_000, '{"a' * 130_000])
+def test_an_answer_made_to_be_slow_is_given_up_soon(text: str) -> None:
+    ask = compose(request(), 3)
+    began = time.monotonic()
+    with pytest.raises(BadAnswerError):
+        read_json(text, ask)
+    assert time.monotonic() - began < 3
 
 
 # --- Key and health ----------------------------------------------------------------------
