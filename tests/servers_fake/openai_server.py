@@ -142,7 +142,7 @@ class FakeOpenAI:
         class Handler(_Handler):
             server_state = fake
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
+        self._server = _Server(("127.0.0.1", port), Handler)
         self._server.daemon_threads = True
 
     @property
@@ -323,6 +323,11 @@ class FakeOpenAI:
     def _job(self, name: str) -> Reply:
         FineTuningJob.model_validate(self.jobs[name])
         return Reply(body=dict(self.jobs[name]))
+
+
+class _Server(ThreadingHTTPServer):
+    def handle_error(self, *_: Any) -> None:
+        """Say nothing of clients that went away."""
 
 
 class _Handler(BaseHTTPRequestHandler):
