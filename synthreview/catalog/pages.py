@@ -31,7 +31,19 @@ class Tab:
 
 TABS = (
     Tab("Overview", "dataset", Action.VIEW),
-    Tab("Prompts", "prompts", Action.VIEW, ("prompts-write", "prompts-preview", "prompt-edit")),
+    Tab(
+        "Prompts",
+        "prompts",
+        Action.VIEW,
+        (
+            "prompts-write",
+            "prompts-preview",
+            "prompt-edit",
+            "prompts-import",
+            "prompts-import-check",
+            "prompts-export",
+        ),
+    ),
     Tab("Runs", "runs", Action.VIEW, ("run", "run-new")),
     Tab("Images", "images", Action.VIEW, ("image",)),
     Tab("Review", "review", Action.REVIEW),
