@@ -13,8 +13,7 @@ from django.views.decorators.http import require_GET, require_POST
 
 from synthreview.catalog.pages import open_dataset, page_or_part, signed_in
 from synthreview.catalog.permissions import Action
-from synthreview.lib.text import with_article
-from synthreview.prompting.techniques import TECHNIQUES
+from synthreview.prompting.techniques import review_question
 from synthreview.review import services
 from synthreview.review.forms import DecisionForm, LeaseForm, RoundForm, first_error
 from synthreview.review.keys import KEYS, key_map
@@ -162,13 +161,14 @@ def card_context(
     if card is None:
         return context | _empty_context(dataset, reviewer)
     image = card.slot.image
-    question = TECHNIQUES[image.technique].question
-    asked, _, aside = question.format(name=with_article(image.label_class.name)).partition("? ")
+    slots = image.prompt.slots if image.prompt else {}
+    question = review_question(image.technique, image.label_class.name, slots)
+    asked, _, aside = question.partition("? ")
     return context | {
         "image": image,
         "question": asked.removesuffix("?") + "?",
         "question_aside": aside,
-        "slots": image.prompt.slots.items() if image.prompt else (),
+        "slots": slots.items(),
         "score": image.review.score,
         "shows_score": not dataset.policy.blind_scores,
         "reasons": _reasons(card, shows_score=not dataset.policy.blind_scores),

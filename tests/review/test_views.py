@@ -384,3 +384,14 @@ def test_the_page_costs_the_same_whatever_the_queue(
     small = cost()
     queue(dataset, 20)
     assert cost() == small
+
+
+def test_an_adversarial_image_is_asked_about_what_it_must_not_be(
+    browser_of_reviewer: Client, dataset: Dataset
+) -> None:
+    prompt = make_prompt(
+        dataset.classes.first(), technique="adversarial", slots={"look": "dog", "carrier": "cup"}
+    )
+    queue(dataset, 1, technique="adversarial", prompt=prompt)
+    page = browser_of_reviewer.get(reverse("review", args=[dataset.slug]))
+    assert "truly not a dog" in page.content.decode()
