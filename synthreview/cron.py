@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from synthreview.prompting.uploads import drop_expired
 from synthreview.review.services import admit, free_expired, reorder
 from synthreview.scoring.services import plan_scoring
 from synthreview.work.services import note_sweeper, sweep
@@ -32,5 +33,6 @@ STEPS = (
     Step("free review leases that ran out", 10, free_expired),
     Step("plan scoring of any image left out", 60, plan_scoring),
     Step("put any image left out into the queue", 60, admit),
+    Step("forget uploads older than a day", 3600, drop_expired),
     Step("reorder the queue by the current model", 60, reorder),
 )

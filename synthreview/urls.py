@@ -3,6 +3,8 @@
 from django.contrib import admin
 from django.urls import include, path
 
+from synthreview.api import urls as api_urls
+
 urlpatterns = [
     path("", include("synthreview.overview.urls")),
     path("account/", include("synthreview.accounts.urls")),
@@ -11,5 +13,6 @@ urlpatterns = [
     path("", include("synthreview.generation.urls")),
     path("", include("synthreview.review.urls")),
     path("", include("synthreview.export.urls")),
+    path("api/", api_urls()),
     path("admin/", admin.site.urls),
 ]

@@ -14,12 +14,12 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 from synthreview.catalog.models import Dataset
 from synthreview.catalog.pages import open_dataset, signed_in
 from synthreview.catalog.permissions import Action
+from synthreview.prompting.downloads import download
 from synthreview.prompting.file_forms import MappingForm, PromptExportForm, UploadForm
 from synthreview.prompting.importing import (
     RefusedImportError,
     Report,
     check_file,
-    export_prompts,
     import_prompts,
 )
 from synthreview.prompting.models import Prompt
@@ -29,11 +29,6 @@ from synthreview.prompting.uploads import MAX_BYTES, drop_upload, find_upload, k
 BAD_SHOWN = 50
 MAX_LINES = 100_000  # what a page waits for; the command takes more
 FORM_BYTES = 100_000  # what a form needs beside its file
-CONTENT_TYPES = {
-    "csv": "text/csv; charset=utf-8",
-    "tsv": "text/tab-separated-values; charset=utf-8",
-    "jsonl": "application/jsonl; charset=utf-8",
-}
 
 
 # --- Import ---------------------------------------------------------------------
@@ -150,15 +145,3 @@ def export_file(request: HttpRequest, slug: str) -> StreamingHttpResponse:
     dataset, _ = open_dataset(request, slug, Action.CURATE)
     form = PromptExportForm(request.GET, dataset=dataset)
     return download(dataset, form.kind, form.chosen)
-
-
-def download(dataset: Dataset, kind: str, filters: dict[str, Any]) -> StreamingHttpResponse:
-    """Return the file as an answer; the API sends it too."""
-    return StreamingHttpResponse(
-        export_prompts(dataset=dataset, kind=kind, filters=filters),
-        content_type=CONTENT_TYPES[kind],
-        headers={
-            "Content-Disposition": f'attachment; filename="{dataset.slug}-prompts.{kind}"',
-            "Cache-Control": "private, no-store",
-        },
-    )

@@ -126,7 +126,7 @@ def _checked(
 ) -> Report:
     shape = look(file, kind)
     report = Report(shape, merged(shape, mapping or {}))
-    classes = _Classes(dataset, create=create_classes)
+    classes = Classes(dataset, create=create_classes)
     seen = _Seen()
     for found in read_prompts(file, shape, report.mapping, defaults):
         if report.prompts + report.bad_count >= max_lines:
@@ -154,10 +154,10 @@ def _checked(
     return report
 
 
-class _Classes:
+class Classes:
     """The classes of the dataset by name, slug and synonym, in any case; or new ones."""
 
-    def __init__(self, dataset: Dataset, *, create: bool) -> None:
+    def __init__(self, dataset: Dataset, *, create: bool = False) -> None:
         rows = list(dataset.classes.all())
         self.rows: dict[str, LabelClass] = {}
         self._names: dict[str, str] = {}
@@ -166,6 +166,10 @@ class _Classes:
             self.rows |= {key.casefold(): row for row in rows for key in keys(row)}
         self._create = create
         self.new: list[str] = []
+
+    def find(self, name: str) -> LabelClass | None:
+        """Return the class of that name."""
+        return self.rows.get(name.casefold())
 
     def own_name(self, name: str) -> str | None:
         """Return the class's name as the dataset has it, None where there is none such."""
@@ -236,7 +240,7 @@ def import_prompts(
         with transaction.atomic():
             # One import of a dataset at a time, so that both do not make the same class.
             Dataset.objects.select_for_update().get(pk=dataset.pk)
-            classes = _Classes(dataset, create=False)
+            classes = Classes(dataset)
             for name in report.new_classes:
                 if classes.own_name(name) is None:
                     classes.rows[name.casefold()] = add_class(dataset=dataset, name=name)
@@ -255,13 +259,13 @@ def _good(found: Iterable[PromptSpec | BadLine]) -> Iterator[PromptSpec]:
 def _store(
     batch: list[PromptSpec],
     dataset: Dataset,
-    classes: _Classes,
+    classes: Classes,
     created_by: User | None,
     report: Report,
 ) -> None:
     rows: dict[tuple[int, str, str], Prompt] = {}
     for one in batch:
-        label_class = classes.rows.get(one.class_name.casefold())
+        label_class = classes.find(one.class_name)
         if label_class is None:
             raise PromptFileError(f"The class {one.class_name!r} is gone. Nothing was imported.")
         prompt = _row(one, dataset, label_class, created_by)

@@ -1,0 +1,70 @@
+"""The API at /api/: each stage brings its routes. docs/api.md tells how to use it.
+
+It does what the pages do, through the same services and the same doors: what somebody may not
+see is a 404, what their role does not allow a 403, wrong input a 422 with a sentence.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib.auth.decorators import login_not_required
+from django.core.exceptions import PermissionDenied
+from django.http import Http404, HttpRequest, HttpResponse
+from django.urls import URLPattern
+from ninja import NinjaAPI
+from ninja.errors import ValidationError
+from ninja.security import SessionAuth
+
+from synthreview import __version__
+from synthreview.catalog.api import router as catalog
+from synthreview.prompting.api import router as prompting
+
+# Whoever asks is `request.user`. Tokens go before the session, whose CSRF check ends the search.
+AUTH = [SessionAuth()]
+
+api = NinjaAPI(
+    title="SynthReview",
+    version=__version__,
+    description="Human-in-the-loop review of generated image classification data.",
+    docs_url=None,  # its page loads scripts from elsewhere, which our policy forbids
+    urls_namespace="api",
+    auth=AUTH,
+)
+api.add_router("", catalog, tags=["catalog"])
+api.add_router("", prompting, tags=["prompts"])
+
+
+@api.exception_handler(PermissionDenied)
+def refuse(request: HttpRequest, error: Any) -> HttpResponse:
+    """Say which role is missing."""
+    return api.create_response(request, {"detail": str(error)}, status=403)
+
+
+@api.exception_handler(Http404)
+def not_found(request: HttpRequest, error: Any) -> HttpResponse:
+    """Say nothing about what is behind the door."""
+    return api.create_response(request, {"detail": "Not found."}, status=404)
+
+
+@api.exception_handler(ValidationError)
+def explain(request: HttpRequest, error: Any) -> HttpResponse:
+    """Name each wrong field, and what is allowed."""
+    errors = [
+        {
+            "field": ".".join(map(str, one["loc"][1:])) or str(one["loc"][0]),
+            "message": one["msg"].removeprefix("Value error, "),
+        }
+        for one in error.errors
+    ]
+    detail = "; ".join(f"{one['field'].split('.', 1)[-1]}: {one['message']}" for one in errors[:5])
+    return api.create_response(request, {"detail": detail, "errors": errors}, status=422)
+
+
+def urls() -> tuple[list[Any], str, str]:
+    """Return the addresses for urls.py. The API answers strangers itself, with 401, not a form."""
+    patterns, app_name, namespace = api.urls
+    for pattern in patterns:
+        if isinstance(pattern, URLPattern) and pattern.name not in ("openapi-json", "api-root"):
+            pattern.callback = login_not_required(pattern.callback)
+    return patterns, app_name, namespace
