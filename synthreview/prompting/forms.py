@@ -40,21 +40,26 @@ class WriteForm(forms.Form):
     def __init__(self, *args: Any, dataset: Dataset, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.dataset = dataset
+        # A language model may take a minute to answer: `manage.py write_prompts` asks those.
+        authors = [
+            (alias, author(alias).title)
+            for alias in settings.AUTHORS
+            if not author(alias).needs_worker
+        ]
         classes = self.fields["classes"]
         assert isinstance(classes, ClassesField)
         classes.queryset = dataset.classes.all()
         self.initial = {
             "technique": WRITTEN[0],
             "classes": dataset.classes.all(),
-            "author": next(iter(settings.AUTHORS), ""),
+            "author": authors[0][0] if authors else "",
             "seed": secrets.randbelow(MAX_SEED),
             **self.initial,
         }
-        choices = [(alias, author(alias).title) for alias in settings.AUTHORS]
         self.fields["author"] = forms.ChoiceField(
             label="Written by",
-            choices=choices,
-            widget=forms.Select if len(choices) > 1 else forms.HiddenInput,
+            choices=authors,
+            widget=forms.Select if len(authors) > 1 else forms.HiddenInput,
         )
 
     def clean(self) -> dict[str, Any]:
