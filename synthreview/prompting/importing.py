@@ -23,7 +23,7 @@ from synthreview.accounts.models import User
 from synthreview.catalog.models import Dataset, LabelClass
 from synthreview.catalog.services import add_class
 from synthreview.lib.text import normalised
-from synthreview.prompting.models import Prompt, PromptQuerySet, PromptState
+from synthreview.prompting.models import Prompt, PromptQuerySet, PromptState, text_key_of
 from synthreview.prompting.prompt_files import (
     SLOT_NAME,
     BadLine,
@@ -291,7 +291,7 @@ def _row(
         label_class=label_class,
         technique=one.technique,
         text=one.text,
-        text_key=normalised(one.text),
+        text_key=text_key_of(one.text),
         slots=dict(one.slots),
         state=PromptState(one.state),
         author=one.author,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import TYPE_CHECKING, Any, Self
 
 from django.conf import settings
@@ -22,6 +23,19 @@ from synthreview.prompting.techniques import (
 
 if TYPE_CHECKING:
     from synthreview.accounts.models import User
+
+
+# PostgreSQL's index takes 2,704 bytes in a row; longer keys end with a checksum instead.
+MAX_KEY_BYTES = 2_000
+
+
+def text_key_of(text: str) -> str:
+    """Return what a caption is told apart by: its normal form, shortened where it is long."""
+    key = normalised(text)
+    data = key.encode()
+    if len(data) <= MAX_KEY_BYTES:
+        return key
+    return f"{key[:200]}… sha256:{hashlib.sha256(data).hexdigest()}"
 
 
 class PromptState(models.TextChoices):
@@ -82,7 +96,7 @@ class Prompt(models.Model):
         return self.text
 
     def save(self, *args: Any, **kwargs: Any) -> None:
-        self.text_key = normalised(self.text)
+        self.text_key = text_key_of(self.text)
         super().save(*args, **kwargs)
 
     @property

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import io
 import json
-import time
+import random
+import string
 import tracemalloc
 from pathlib import Path
 from typing import Any
@@ -73,6 +74,21 @@ def test_what_is_there_already_is_counted_and_left_as_it_is(
         assert (report.stored, report.already_there) == (stored, already)
     there.refresh_from_db()
     assert (there.text, there.state) == ("A car.", "retired")
+
+
+def test_the_longest_captions_find_their_place_in_the_index(
+    dataset: Dataset, tmp_path: Path
+) -> None:
+    """PostgreSQL's index takes 2,704 bytes in a row; random letters do not shrink."""
+    letters = random.Random(1).choices(string.ascii_letters, k=3_999)
+    path = file_of(tmp_path, "text,class", f"{''.join(letters)}a,car", f"{''.join(letters)}b,car")
+    for stored, already in ((2, 0), (0, 2)):
+        report = import_prompts(dataset=dataset, path=path)
+        assert (report.stored, report.already_there) == (stored, already)
+    car = dataset.classes.get(name="car")
+    spec = PromptSpec("".join(letters) + "A", "car")
+    with pytest.raises(PromptExistsError):
+        add_prompt(dataset=dataset, prompt=spec, label_class=car)
 
 
 def test_one_bad_line_refuses_the_whole_file(dataset: Dataset, tmp_path: Path) -> None:
@@ -203,13 +219,11 @@ def test_memory_does_not_grow_with_the_file(dataset: Dataset, tmp_path: Path) ->
         assert report.stored + report.already_there == number
         return peak
 
-    began = time.monotonic()
-    peak_of(500)  # what is loaded once
-    small, large = peak_of(2_000), peak_of(20_000)
+    peak_of(10)  # what is loaded once
+    small, large = peak_of(1_000), peak_of(20_000)
     assert large < small + 2_000_000
     assert large < 15_000_000
     assert Prompt.objects.count() == 20_000
-    assert time.monotonic() - began < 60
 
 
 # --- One prompt -----------------------------------------------------------------
