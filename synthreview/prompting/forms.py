@@ -11,6 +11,7 @@ from django.conf import settings
 from synthreview.catalog.forms import ClassesField
 from synthreview.catalog.models import Dataset, LabelClass
 from synthreview.lib.text import normalised
+from synthreview.prompting.coverage import Strategy
 from synthreview.prompting.models import Prompt, PromptState
 from synthreview.prompting.services import author, template_for
 from synthreview.prompting.techniques import TECHNIQUES, WRITTEN
@@ -31,6 +32,12 @@ class WriteForm(forms.Form):
         help_text="Leave it empty for the technique's own template.",
     )
     count = forms.IntegerField(label="How many", min_value=1, max_value=MAX_COUNT, initial=20)
+    strategy = forms.ChoiceField(
+        label="Combinations",
+        choices=[(strategy.value, strategy.label.capitalize()) for strategy in Strategy],
+        initial=Strategy.BALANCED,
+        required=False,
+    )
     author = forms.ChoiceField(label="Written by")
     # The same seed gives the same captions: what the preview shows is what is stored.
     seed = forms.IntegerField(
@@ -56,6 +63,14 @@ class WriteForm(forms.Form):
             "seed": secrets.randbelow(MAX_SEED),
             **self.initial,
         }
+        self.axes = {axis.name: axis for axis in dataset.axes.prefetch_related("values")}
+        for name, axis in self.axes.items():
+            self.fields[f"axis-{name}"] = forms.MultipleChoiceField(
+                label=name.replace("-", " ").capitalize(),
+                required=False,
+                choices=[(value.name, value.name) for value in axis.values.all()],
+                widget=forms.CheckboxSelectMultiple,
+            )
         self.fields["author"] = forms.ChoiceField(
             label="Written by",
             choices=authors,
@@ -64,19 +79,25 @@ class WriteForm(forms.Form):
 
     def clean(self) -> dict[str, Any]:
         cleaned: dict[str, Any] = super().clean() or self.cleaned_data
-        self.axis_names = set(self.dataset.axes.values_list("name", flat=True))
         if {"technique", "template"} <= set(cleaned):
             try:
-                template_for(cleaned["technique"], cleaned["template"], self.axis_names)
+                template_for(cleaned["technique"], cleaned["template"], set(self.axes))
             except ValueError as error:
                 self.add_error("template", str(error))
         return cleaned
+
+    def axis_fields(self) -> list[forms.BoundField]:
+        """The fields that restrict an axis to some of its values."""
+        return [self[f"axis-{name}"] for name in self.axes]
 
     @property
     def wish(self) -> dict[str, Any]:
         """The arguments of `services.preview` and `services.write_prompts`."""
         cleaned = self.cleaned_data
+        chosen = {name: cleaned.get(f"axis-{name}") for name in self.axes}
         return {
+            "axes": {name: values for name, values in chosen.items() if values} or None,
+            "strategy": Strategy(cleaned["strategy"] or Strategy.BALANCED),
             "dataset": self.dataset,
             "classes": list(cleaned["classes"]),
             "technique": cleaned["technique"],

@@ -257,3 +257,22 @@ class Plan:
     @property
     def combinations(self) -> int:
         return sum(one.combinations for one in self.classes)
+
+    @property
+    def pairs_covered(self) -> int:
+        return sum(one.coverage.pairs_covered for one in self.classes)
+
+    @property
+    def pairs_total(self) -> int:
+        return sum(one.coverage.pairs_total for one in self.classes)
+
+    @property
+    def value_counts(self) -> dict[str, dict[str, int]]:
+        """How often each value of each axis occurs, over all classes."""
+        counts: dict[str, dict[str, int]] = {}
+        for one in self.classes:
+            for axis, values in one.coverage.values.items():
+                of_axis = counts.setdefault(axis, {})
+                for value, count in values.items():
+                    of_axis[value] = of_axis.get(value, 0) + count
+        return counts

@@ -23,7 +23,7 @@ from synthreview.prompting.models import Prompt, PromptState
 from synthreview.prompting.techniques import TECHNIQUES, WRITTEN
 
 PAGE = 50
-PREVIEWED = 10
+PREVIEWED = 20
 
 
 @require_GET
@@ -99,16 +99,16 @@ def preview(request: HttpRequest, slug: str) -> HttpResponse:
     """Show the first captions that the form would write; nothing is stored."""
     dataset, context = open_dataset(request, slug, Action.CURATE)
     form = WriteForm(request.GET, dataset=dataset)
-    captions = []
+    plan = None
     template = ""
     if form.is_valid():
         wish = {name: value for name, value in form.wish.items() if name != "author_alias"}
-        template = services.template_for(wish["technique"], wish["template"], form.axis_names)
+        template = services.template_for(wish["technique"], wish["template"], set(form.axes))
         try:
-            captions = services.plan(**wish, samples=PREVIEWED).samples
+            plan = services.plan(**wish, samples=PREVIEWED)
         except ValueError as error:
             form.add_error(None, str(error))
-    context |= {"form": form, "captions": captions, "template": template}
+    context |= {"form": form, "plan": plan, "template": template}
     return page_or_part(request, "prompting/preview.html", "prompting/_preview.html", context)
 
 

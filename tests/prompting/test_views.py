@@ -77,12 +77,30 @@ def test_wrong_methods_are_refused(people: People) -> None:
 def test_the_preview_shows_what_will_be_stored_and_stores_nothing(people: People) -> None:
     client = people.client("curator")
     response = client.get(f"{PAGE}preview", wish(people), headers=HTMX)
-    shown = [caption.text for _, caption in response.context["captions"]]
+    shown = [caption.text for _, caption in response.context["plan"].samples]
     assert len(shown) == 4
     assert not Prompt.objects.exists()
     client.post(f"{PAGE}write", wish(people))
     assert sorted(Prompt.objects.values_list("text", flat=True)) == sorted(shown)
     assert set(Prompt.objects.values_list("state", flat=True)) == {PromptState.DRAFT}
+
+
+def test_an_axis_may_be_narrowed_to_some_values(people: People) -> None:
+    chosen = wish(people, count=100, strategy="grid", **{"axis-colour": ["red"]})
+    client = people.client("curator")
+    preview = client.get(f"{PAGE}preview", chosen, headers=HTMX)
+    plan = preview.context["plan"]
+    assert {name for name, count in plan.value_counts["colour"].items() if count} == {"red"}
+    assert plan.pairs_covered == plan.pairs_total
+    client.post(f"{PAGE}write", chosen)
+    slots = Prompt.objects.values_list("slots__colour", flat=True)
+    assert set(slots) == {"red"}
+
+
+def test_an_unknown_strategy_or_value_is_refused_at_its_field(people: People) -> None:
+    wrong = wish(people, strategy="guess", **{"axis-colour": ["moon"]})
+    response = people.client("curator").post(f"{PAGE}write", wrong)
+    assert set(response.context["form"].errors) == {"strategy", "axis-colour"}
 
 
 def test_prompts_may_be_approved_straight_away(people: People) -> None:
