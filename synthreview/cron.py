@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any
 
 from synthreview.prompting.uploads import drop_expired
-from synthreview.review.services import admit, free_expired, reorder
+from synthreview.review.queue import admit, free_expired, reorder
 from synthreview.scoring.services import plan_scoring
 from synthreview.work.services import note_sweeper, sweep
 

@@ -1,21 +1,19 @@
-"""Verbs of review: admit images, hand out cards, record decisions, undo."""
+"""Verbs of review: record decisions, undo them, and say how far the work is."""
 
 from __future__ import annotations
 
-import contextlib
 import datetime as dt
-import hashlib
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
-from django.db import IntegrityError, connection, transaction
-from django.db.models import Avg, Case, Count, Exists, F, Max, OuterRef, Q, QuerySet, Value, When
+from django.db import transaction
+from django.db.models import Avg, Case, Count, Exists, OuterRef, Q, QuerySet, Value, When
 from django.db.models.functions import Now
 from django.utils import timezone
 
 from synthreview.accounts.models import User
-from synthreview.catalog.models import Dataset, QualityPolicy
+from synthreview.catalog.models import Dataset
 from synthreview.generation.models import Call, GeneratedImage
 from synthreview.review.models import (
     Decision,
@@ -25,12 +23,9 @@ from synthreview.review.models import (
     SlotState,
     Verdict,
 )
+from synthreview.review.queue import Card, release, upcoming_images, with_image
 from synthreview.review.reasons import REASONS
-from synthreview.scoring.models import Score, ScorerVersion
 
-RECENT = 5_000
-BATCH = 500
-NEXT_SHOWN = 4
 COUNT_LIMIT = 1_000
 MAX_SECONDS = 3_600.0
 DAY_LIMIT = 10_000
@@ -45,233 +40,6 @@ class ReviewError(Exception):
 
 class LeaseLostError(ReviewError):
     """The image went back to the queue, or to somebody else, before the decision came."""
-
-
-# --- Into the queue -----------------------------------------------------------
-
-
-def admit(*, recent_only: bool = False) -> int:
-    """Put every image with a current score, and no place in the queue yet, into the queue.
-
-    Safe to repeat and to run twice at once. Returns how many came in.
-    """
-    version = ScorerVersion.objects.current()
-    if version is None:
-        return 0
-    scores = Score.objects.filter(version=version).filter(
-        ~Exists(ImageReview.objects.filter(image=OuterRef("image")))
-    )
-    if recent_only:
-        newest = Score.objects.aggregate(newest=Max("pk"))["newest"] or 0
-        scores = scores.filter(pk__gt=newest - RECENT)
-    admitted = 0
-    while batch := list(scores.select_related("image").order_by("pk")[:BATCH]):
-        admitted += _admit_batch(batch)
-    return admitted
-
-
-def _admit_batch(scores: Sequence[Score]) -> int:
-    looks = dict(
-        QualityPolicy.objects.filter(
-            dataset__in={score.image.dataset_id for score in scores}
-        ).values_list("dataset", "reviews_per_image")
-    )
-    reviews, slots = [], []
-    for score in scores:
-        image = score.image
-        ordering = score if score.applies else None
-        reviews.append(ImageReview(image=image, dataset_id=image.dataset_id, score=ordering))
-        slots += [
-            ReviewSlot(
-                image=image,
-                dataset_id=image.dataset_id,
-                number=number,
-                priority=priority(image, score),
-            )
-            for number in range(1, looks.get(image.dataset_id, 1) + 1)
-        ]
-    with transaction.atomic():
-        ImageReview.objects.bulk_create(reviews, ignore_conflicts=True)
-        ReviewSlot.objects.bulk_create(slots, ignore_conflicts=True)
-    return len(reviews)
-
-
-def priority(image: GeneratedImage, score: Score) -> float:
-    """Return the place in the queue, lowest first: the score, or a fixed random number.
-
-    Nothing is ordered by a score that does not apply.
-    """
-    if score.applies and score.value is not None:
-        return score.value
-    digest = hashlib.sha256(f"{image.pk}:{image.sha256}".encode()).digest()
-    return int.from_bytes(digest[:6], "big") / 2**48
-
-
-def reorder() -> int:
-    """Give undecided images the place that the current model's score says; returns how many."""
-    version = ScorerVersion.objects.current()
-    stale = (
-        Score.objects.filter(version=version, applies=True, image__review__state=ImageState.PENDING)
-        .filter(~Q(image__review__score=F("pk")) | Q(image__review__score__isnull=True))
-        .select_related("image")
-        .order_by("pk")
-    )
-    moved = 0
-    last_pk = 0
-    while batch := list(stale.filter(pk__gt=last_pk)[:BATCH]):
-        with transaction.atomic():
-            for score in batch:
-                ReviewSlot.objects.filter(image=score.image).update(priority=score.value)
-                ImageReview.objects.filter(image=score.image).update(score=score)
-        moved += len(batch)
-        last_pk = batch[-1].pk
-    return moved
-
-
-# --- Cards --------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Card:
-    """One image before a reviewer, and the images that will most likely come next.
-
-    `undone` is the decision that was taken back to show this image again.
-    """
-
-    slot: ReviewSlot
-    token: uuid.UUID
-    upcoming: list[GeneratedImage]
-    undone: Decision | None = None
-
-
-def next_card(
-    *,
-    dataset: Dataset,
-    reviewer: User,
-    skipped_until: int | None = None,
-    may_hold_one: bool = True,
-) -> Card | None:
-    """Return the reviewer's open card, or hand out the next image; None where none is left.
-
-    Two reviewers never get the same look: the row is taken by one conditional UPDATE.
-
-    Args:
-        skipped_until: offer again, too, what the reviewer skipped up to this decision.
-        may_hold_one: False where the caller knows that no card is open; saves a query.
-    """
-    if may_hold_one and (own := _reopen(dataset, reviewer)):
-        return own
-    refused: set[int] = set()
-    while ahead := _ahead(dataset, reviewer, skipped_until, refused):
-        for place, slot in enumerate(ahead):
-            token = uuid.uuid4()
-            if _lease(slot, reviewer, token, dataset.policy):
-                upcoming = [other.image for other in ahead[place + 1 : place + 1 + NEXT_SHOWN]]
-                return Card(slot, token, upcoming)
-            refused.add(slot.pk)
-    return None
-
-
-def _reopen(dataset: Dataset, reviewer: User) -> Card | None:
-    """Return the card that lies open before the reviewer, its lease renewed."""
-    held = ReviewSlot.objects.filter(
-        state=SlotState.LEASED, reviewer=reviewer, dataset=dataset, lease_expires_at__gt=Now()
-    )
-    slot = _with_image(held).order_by("-lease_expires_at").first()
-    if slot is None or slot.lease_token is None:
-        return None
-    if not renew_lease(reviewer=reviewer, token=slot.lease_token):
-        return None
-    return Card(slot, slot.lease_token, _upcoming(dataset, reviewer))
-
-
-def _with_image(slots: QuerySet[ReviewSlot]) -> QuerySet[ReviewSlot]:
-    return slots.select_related("image__label_class", "image__prompt", "image__review__score")
-
-
-def _ahead(
-    dataset: Dataset, reviewer: User, skipped_until: int | None, refused: set[int]
-) -> list[ReviewSlot]:
-    """Return the next looks that this person may take, in order; nothing is reserved.
-
-    First what waits, lowest first; then what others skipped; then, in a round of second
-    looks, what the reviewer skipped before it began, in the order of skipping.
-    """
-    slots = ReviewSlot.objects.filter(dataset=dataset).exclude(pk__in=refused)
-    waiting = slots.filter(state=SlotState.WAITING)
-    skipped = slots.filter(state=SlotState.SKIPPED)
-    sources = [
-        waiting.order_by("priority", "pk"),
-        skipped.exclude(reviewer=reviewer).order_by("priority", "pk"),
-    ]
-    if dataset.policy.reviews_per_image > 1:
-        seen = ReviewSlot.objects.filter(image=OuterRef("image"), reviewer=reviewer)
-        sources = [source.filter(~Exists(seen)) for source in sources]
-    if skipped_until is not None:
-        own = skipped.filter(reviewer=reviewer, decision__lte=skipped_until)
-        sources.append(own.order_by("decision_id"))
-    for source in sources:
-        if found := list(_with_image(source)[: NEXT_SHOWN + 1]):
-            return found
-    return []
-
-
-def _lease(slot: ReviewSlot, reviewer: User, token: uuid.UUID, policy: QualityPolicy) -> bool:
-    expires = Now() + dt.timedelta(minutes=policy.lease_minutes)
-    free = ReviewSlot.objects.filter(pk=slot.pk, state__in=[SlotState.WAITING, SlotState.SKIPPED])
-    # One statement needs no transaction of its own; inside another one it needs a savepoint.
-    safely = transaction.atomic if connection.in_atomic_block else contextlib.nullcontext
-    try:
-        with safely():
-            return bool(
-                free.update(
-                    state=SlotState.LEASED,
-                    reviewer=reviewer,
-                    lease_token=token,
-                    lease_expires_at=expires,
-                    decision=None,
-                )
-            )
-    except IntegrityError:  # this person took another look at the same image just now
-        return False
-
-
-def _upcoming(dataset: Dataset, reviewer: User) -> list[GeneratedImage]:
-    """Return what would come next, for the browser to load ahead."""
-    return [slot.image for slot in _ahead(dataset, reviewer, None, set())[:NEXT_SHOWN]]
-
-
-def renew_lease(*, reviewer: User, token: uuid.UUID) -> bool:
-    """Keep the card while its page is open; False where it went back to the queue."""
-    slot = (
-        ReviewSlot.objects.filter(state=SlotState.LEASED, reviewer=reviewer, lease_token=token)
-        .select_related("dataset__policy")
-        .first()
-    )
-    if slot is None:
-        return False
-    expires = Now() + dt.timedelta(minutes=slot.dataset.policy.lease_minutes)
-    return bool(
-        ReviewSlot.objects.filter(pk=slot.pk, lease_token=token).update(lease_expires_at=expires)
-    )
-
-
-def release(*, reviewer: User, dataset: Dataset) -> int:
-    """Give the reviewer's open cards back to the queue."""
-    return _free(
-        ReviewSlot.objects.filter(state=SlotState.LEASED, reviewer=reviewer, dataset=dataset)
-    )
-
-
-def free_expired() -> int:
-    """Give back every card whose lease ran out; the sweeper calls this."""
-    return _free(ReviewSlot.objects.filter(state=SlotState.LEASED, lease_expires_at__lt=Now()))
-
-
-def _free(slots: QuerySet[ReviewSlot]) -> int:
-    return slots.update(
-        state=SlotState.WAITING, reviewer=None, lease_token=None, lease_expires_at=None
-    )
 
 
 # --- Decisions ----------------------------------------------------------------
@@ -402,8 +170,8 @@ def undo(*, dataset: Dataset, reviewer: User) -> Card | None:
         supersedes=last,
     )
     _settle_image(last.image_id)
-    slot = _with_image(ReviewSlot.objects.filter(pk=last.slot_of.pk)).get()
-    return Card(slot, token, _upcoming(dataset, reviewer), undone=last)
+    slot = with_image(ReviewSlot.objects.filter(pk=last.slot_of.pk)).get()
+    return Card(slot, token, upcoming_images(dataset, reviewer), undone=last)
 
 
 # --- What was said, and what is left ----------------------------------------------

@@ -14,7 +14,7 @@ from django.views.decorators.http import require_GET, require_POST
 from synthreview.catalog.pages import open_dataset, page_or_part, signed_in
 from synthreview.catalog.permissions import Action
 from synthreview.prompting.techniques import review_question
-from synthreview.review import services
+from synthreview.review import queue, services
 from synthreview.review.forms import DecisionForm, LeaseForm, RoundForm, first_error
 from synthreview.review.keys import KEYS, key_map
 from synthreview.review.models import Verdict
@@ -24,7 +24,8 @@ from synthreview.scoring.services import scoring_notice
 if TYPE_CHECKING:
     from synthreview.accounts.models import User
     from synthreview.catalog.models import Dataset
-    from synthreview.review.services import Card, Said
+    from synthreview.review.queue import Card
+    from synthreview.review.services import Said
 
 SAID = {Verdict.APPROVE: "Approved", Verdict.REJECT: "Rejected", Verdict.SKIP: "Skipped"}
 
@@ -38,7 +39,7 @@ def review(request: HttpRequest, slug: str) -> HttpResponse:
     skipped_until = None
     if request.GET.get("skipped"):
         skipped_until = services.round_of_skipped(dataset=dataset, reviewer=reviewer)
-    card = services.next_card(dataset=dataset, reviewer=reviewer, skipped_until=skipped_until)
+    card = queue.next_card(dataset=dataset, reviewer=reviewer, skipped_until=skipped_until)
     problem = services.LEASE_LOST if request.GET.get("late") else ""
     context |= card_context(dataset, reviewer, card, skipped_until, problem=problem)
     if not _wants_card_alone(request):
@@ -55,7 +56,7 @@ def decide(request: HttpRequest, slug: str) -> HttpResponse:
     skipped_until = _skipped_until(request)
     if not _wants_card_alone(request):
         return _back_to_page(request, dataset, problem, skipped_until)
-    card = services.next_card(
+    card = queue.next_card(
         dataset=dataset,
         reviewer=reviewer,
         skipped_until=skipped_until,
@@ -86,9 +87,7 @@ def undo(request: HttpRequest, slug: str) -> HttpResponse:
     skipped_until = _skipped_until(request)
     if not _wants_card_alone(request):
         return _back_to_page(request, dataset, problem, skipped_until)
-    card = card or services.next_card(
-        dataset=dataset, reviewer=reviewer, skipped_until=skipped_until
-    )
+    card = card or queue.next_card(dataset=dataset, reviewer=reviewer, skipped_until=skipped_until)
     context |= card_context(dataset, reviewer, card, skipped_until, problem=problem)
     return render(request, "review/_card.html", context)
 
@@ -99,7 +98,7 @@ def heartbeat(request: HttpRequest, slug: str) -> HttpResponse:
     dataset, context = open_dataset(request, slug, Action.REVIEW)
     reviewer = signed_in(request)
     form = LeaseForm(request.POST)
-    if not form.is_valid() or not services.renew_lease(
+    if not form.is_valid() or not queue.renew_lease(
         reviewer=reviewer, token=form.cleaned_data["token"]
     ):
         return HttpResponse(status=204)
@@ -110,7 +109,7 @@ def heartbeat(request: HttpRequest, slug: str) -> HttpResponse:
 def leave(request: HttpRequest, slug: str) -> HttpResponse:
     """Give the open card back: the page was closed."""
     dataset, _ = open_dataset(request, slug, Action.REVIEW)
-    services.release(reviewer=signed_in(request), dataset=dataset)
+    queue.release(reviewer=signed_in(request), dataset=dataset)
     return HttpResponse(status=204)
 
 

@@ -27,7 +27,7 @@ from synthreview.review.models import (
     SlotState,
     Verdict,
 )
-from synthreview.review.services import admit, release
+from synthreview.review.queue import admit, release
 from synthreview.scoring import jobs as scoring_jobs
 from synthreview.scoring import services as scoring
 from tests.conftest import Problems

@@ -14,6 +14,7 @@ from django.utils import timezone
 from synthreview.accounts.models import User
 from synthreview.catalog.models import Dataset
 from synthreview.generation.models import GeneratedImage
+from synthreview.review import queue as hand_out
 from synthreview.review import services
 from synthreview.review.models import (
     Decision,
@@ -23,7 +24,8 @@ from synthreview.review.models import (
     SlotState,
     Verdict,
 )
-from synthreview.review.services import Card, LeaseLostError, ReviewError
+from synthreview.review.queue import Card
+from synthreview.review.services import LeaseLostError, ReviewError
 from tests.factories import (
     make_dataset,
     make_image,
@@ -62,7 +64,7 @@ def queue(dataset: Dataset, count: int, *, looks: int = 1) -> list[GeneratedImag
 
 
 def card_of(dataset: Dataset, reviewer: User, **arguments: int) -> Card:
-    card = services.next_card(dataset=dataset, reviewer=reviewer, **arguments)
+    card = hand_out.next_card(dataset=dataset, reviewer=reviewer, **arguments)
     assert card is not None
     return card
 
@@ -84,8 +86,8 @@ def state_of(image: GeneratedImage) -> str:
 def test_scored_images_come_into_the_queue_once(dataset: Dataset) -> None:
     image, unscored = make_image(dataset), make_image(dataset)
     make_score(image, 0.3)
-    assert services.admit() == 1
-    assert services.admit() == 0
+    assert hand_out.admit() == 1
+    assert hand_out.admit() == 0
     assert not ImageReview.objects.filter(image=unscored).exists()
     assert ReviewSlot.objects.get().priority == 0.3
 
@@ -94,14 +96,14 @@ def test_an_image_gets_as_many_looks_as_the_policy_says(dataset: Dataset) -> Non
     dataset.policy.reviews_per_image = 3
     dataset.policy.save()
     make_score(make_image(dataset))
-    services.admit()
+    hand_out.admit()
     assert list(ReviewSlot.objects.order_by("number").values_list("number", flat=True)) == [1, 2, 3]
 
 
 def test_a_score_that_does_not_apply_orders_nothing(dataset: Dataset) -> None:
     for _ in range(12):
         make_score(make_image(dataset), value=None)
-    services.admit()
+    hand_out.admit()
     reviews = ImageReview.objects.order_by("image")
     assert not any(review.score for review in reviews)
     by_image = list(ReviewSlot.objects.order_by("image").values_list("priority", flat=True))
@@ -115,8 +117,8 @@ def test_a_new_model_reorders_what_is_undecided(dataset: Dataset, reviewer: User
     make_version()
     for image, value in ((decided, 0.9), (first, 0.8), (second, 0.1)):
         make_score(image, value)
-    assert services.reorder() == 2
-    assert services.reorder() == 0
+    assert hand_out.reorder() == 2
+    assert hand_out.reorder() == 0
     assert card_of(dataset, reviewer).slot.image == second
 
 
@@ -141,15 +143,15 @@ def test_two_reviewers_get_different_images(dataset: Dataset, reviewer: User, ot
 
 
 def test_an_empty_queue_gives_no_card(dataset: Dataset, reviewer: User) -> None:
-    assert services.next_card(dataset=dataset, reviewer=reviewer) is None
+    assert hand_out.next_card(dataset=dataset, reviewer=reviewer) is None
     image = make_image(dataset)
     make_review(image, ImageState.APPROVED)
-    assert services.next_card(dataset=dataset, reviewer=reviewer) is None
+    assert hand_out.next_card(dataset=dataset, reviewer=reviewer) is None
 
 
 def test_another_datasets_images_are_never_offered(dataset: Dataset, reviewer: User) -> None:
     queue(make_dataset(reviewer=reviewer), 1)
-    assert services.next_card(dataset=dataset, reviewer=reviewer) is None
+    assert hand_out.next_card(dataset=dataset, reviewer=reviewer) is None
 
 
 @pytest.mark.slow
@@ -163,7 +165,7 @@ def test_many_reviewers_at_once_never_share_a_look(looks: int) -> None:
 
     def work(reviewer: User) -> list[tuple[int, int]]:
         taken = []
-        while card := services.next_card(dataset=dataset, reviewer=reviewer):
+        while card := hand_out.next_card(dataset=dataset, reviewer=reviewer):
             say(dataset, reviewer, Verdict.APPROVE, card)
             taken.append((card.slot.image_id, reviewer.pk))
         connection.close()
@@ -295,7 +297,7 @@ def test_skipped_images_are_not_offered_again_until_asked_for(
     first, second = queue(dataset, 2)
     say(dataset, reviewer, Verdict.SKIP)
     say(dataset, reviewer, Verdict.SKIP)
-    assert services.next_card(dataset=dataset, reviewer=reviewer) is None
+    assert hand_out.next_card(dataset=dataset, reviewer=reviewer) is None
     assert state_of(first) == ImageState.PENDING
     until = services.round_of_skipped(dataset=dataset, reviewer=reviewer)
     assert card_of(dataset, reviewer, skipped_until=until).slot.image == first
@@ -318,7 +320,7 @@ def test_a_round_of_skipped_images_comes_to_its_end(dataset: Dataset, reviewer: 
         say(dataset, reviewer, Verdict.SKIP)
     until = services.round_of_skipped(dataset=dataset, reviewer=reviewer)
     seen = []
-    while card := services.next_card(dataset=dataset, reviewer=reviewer, skipped_until=until):
+    while card := hand_out.next_card(dataset=dataset, reviewer=reviewer, skipped_until=until):
         seen.append(card.slot.image)
         say(dataset, reviewer, Verdict.SKIP, card)
     assert seen == images
@@ -341,7 +343,7 @@ def test_the_looks_at_an_image_come_from_different_people(
 ) -> None:
     (image,) = queue(dataset, 1, looks=2)
     say(dataset, reviewer, Verdict.APPROVE)
-    assert services.next_card(dataset=dataset, reviewer=reviewer) is None
+    assert hand_out.next_card(dataset=dataset, reviewer=reviewer) is None
     assert state_of(image) == ImageState.PENDING
     say(dataset, other, Verdict.APPROVE)
     assert state_of(image) == ImageState.APPROVED
@@ -380,9 +382,9 @@ def let_leases_run_out() -> None:
 def test_an_expired_lease_is_offered_again(dataset: Dataset, reviewer: User, other: User) -> None:
     (image,) = queue(dataset, 1)
     late = card_of(dataset, reviewer)
-    assert services.free_expired() == 0
+    assert hand_out.free_expired() == 0
     let_leases_run_out()
-    assert services.free_expired() == 1
+    assert hand_out.free_expired() == 1
     assert card_of(dataset, other).slot.image == image
     with pytest.raises(LeaseLostError, match="went back to the queue"):
         say(dataset, reviewer, Verdict.APPROVE, late)
@@ -402,17 +404,17 @@ def test_a_heartbeat_keeps_the_lease(dataset: Dataset, reviewer: User, other: Us
     queue(dataset, 1)
     card = card_of(dataset, reviewer)
     let_leases_run_out()
-    assert services.renew_lease(reviewer=reviewer, token=card.token)
-    assert services.free_expired() == 0
-    assert not services.renew_lease(reviewer=other, token=card.token)
-    assert not services.renew_lease(reviewer=reviewer, token=uuid.uuid4())
+    assert hand_out.renew_lease(reviewer=reviewer, token=card.token)
+    assert hand_out.free_expired() == 0
+    assert not hand_out.renew_lease(reviewer=other, token=card.token)
+    assert not hand_out.renew_lease(reviewer=reviewer, token=uuid.uuid4())
 
 
 def test_leaving_gives_the_image_back(dataset: Dataset, reviewer: User, other: User) -> None:
     (image,) = queue(dataset, 1)
     card_of(dataset, reviewer)
-    assert services.next_card(dataset=dataset, reviewer=other) is None
-    assert services.release(reviewer=reviewer, dataset=dataset) == 1
+    assert hand_out.next_card(dataset=dataset, reviewer=other) is None
+    assert hand_out.release(reviewer=reviewer, dataset=dataset) == 1
     assert card_of(dataset, other).slot.image == image
 
 
