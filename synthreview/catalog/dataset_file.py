@@ -82,6 +82,9 @@ POLICY_KEYS: dict[str, tuple[type, bool]] = {
     "reviews_per_image": (int, False),
     "blind_scores": (bool, False),
     "lease_minutes": (int, False),
+    "audit_share": (float, False),
+    "accepts_unseen": (bool, False),
+    "is_high_risk": (bool, False),
 }
 CLASS_KEYS: dict[str, tuple[type, bool]] = {
     "name": (str, True),

@@ -73,6 +73,12 @@ class PolicyForm(forms.ModelForm):  # type: ignore[type-arg]
     confidence = PercentField(
         label="Confidence (%)", least=50, most=99.99, help_text="How sure you want to be of that."
     )
+    audit_share = PercentField(
+        label="Audits (%)",
+        least=0,
+        most=100,
+        help_text="While a certificate runs: so many of the cards are drawn by lot.",
+    )
 
     class Meta:
         model = QualityPolicy
@@ -81,17 +87,26 @@ class PolicyForm(forms.ModelForm):  # type: ignore[type-arg]
             "confidence",
             "reviews_per_image",
             "lease_minutes",
+            "audit_share",
             "blind_scores",
+            "accepts_unseen",
+            "is_high_risk",
         )
         labels = {
             "reviews_per_image": "Reviews per image",
             "lease_minutes": "Minutes per image",
             "blind_scores": "Hide scores from reviewers",
+            "accepts_unseen": "Accept what nobody looked at",
+            "is_high_risk": "High risk",
         }
         help_texts = {
             "reviews_per_image": "By different people. Holds for images that come from now on.",
             "lease_minutes": "Then an unanswered image goes back to the queue.",
             "blind_scores": "A score seen before deciding pulls the decision towards it.",
+            "accepts_unseen": (
+                "Export unreviewed images too, once the certificate meets the target."
+            ),
+            "is_high_risk": "Every image of an export must have been looked at.",
         }
 
 

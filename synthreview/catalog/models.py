@@ -221,6 +221,12 @@ class QualityPolicy(models.Model):
         help_text="How long an image stays with a reviewer who does not answer.",
     )
 
+    audit_share = models.FloatField(
+        default=0.2, validators=[MinValueValidator(0), MaxValueValidator(1)]
+    )
+    accepts_unseen = models.BooleanField(default=False)
+    is_high_risk = models.BooleanField(default=False)
+
     class Meta:
         verbose_name_plural = "quality policies"
         constraints = [
@@ -235,6 +241,17 @@ class QualityPolicy(models.Model):
             models.CheckConstraint(
                 name="catalog_policy_reviews_in_range",
                 condition=Q(reviews_per_image__gte=1, reviews_per_image__lte=5),
+            ),
+            models.CheckConstraint(
+                name="catalog_policy_audit_share_in_range",
+                condition=Q(audit_share__gte=0, audit_share__lte=1),
+            ),
+            models.CheckConstraint(
+                name="catalog_policy_high_risk_is_all_seen",
+                condition=Q(accepts_unseen=False) | Q(is_high_risk=False),
+                violation_error_message=(
+                    "A high-risk dataset exports nothing unreviewed: choose one of both."
+                ),
             ),
         ]
 

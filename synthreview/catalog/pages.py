@@ -47,6 +47,7 @@ TABS = (
     Tab("Runs", "runs", Action.VIEW, ("run", "run-new")),
     Tab("Images", "images", Action.VIEW, ("image",)),
     Tab("Review", "review", Action.REVIEW),
+    Tab("Certificate", "certificate", Action.VIEW),
     Tab("Exports", "exports", Action.VIEW, ("export",)),
     Tab(
         "Settings",

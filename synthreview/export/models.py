@@ -1,4 +1,4 @@
-"""HAND OVER: frozen lists of approved images, and the folders written from them."""
+"""HAND OVER: frozen lists of images, and the folders written from them."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ from synthreview.work.models import DurableWork
 
 
 class Export(DurableWork):
-    """A numbered, frozen list of approved images; never changed once made.
+    """A numbered, frozen list of images; never changed once made.
 
     As durable work it is the job that writes the list out. What was approved when it was
-    made is in it, whatever is undone later.
+    made is in it, whatever is undone later. `certificate` is the sentence that vouched for
+    unreviewed images at that moment; empty where every image was approved.
     """
 
     QUEUE = "export"
@@ -26,6 +27,7 @@ class Export(DurableWork):
     number = models.PositiveIntegerField()
     shares = models.JSONField()
     item_count = models.PositiveIntegerField()
+    certificate = models.TextField(blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
     created_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
@@ -50,11 +52,14 @@ class Export(DurableWork):
 
 
 class ExportItem(models.Model):
-    """One image of an export as it was when the list was frozen."""
+    """One image of an export as it was when the list was frozen.
+
+    `decision` approved it; null where a certificate let it in unreviewed.
+    """
 
     export = models.ForeignKey(Export, on_delete=models.CASCADE, related_name="items")
     image = models.ForeignKey(GeneratedImage, on_delete=models.PROTECT, related_name="+")
-    decision = models.ForeignKey(Decision, on_delete=models.PROTECT, related_name="+")
+    decision = models.ForeignKey(Decision, null=True, on_delete=models.PROTECT, related_name="+")
     position = models.PositiveIntegerField()
     split = models.CharField(max_length=12)
     class_name = models.CharField(max_length=120)

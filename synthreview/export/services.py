@@ -1,4 +1,4 @@
-"""Verbs of export: freeze what is approved, and hand the written folder out."""
+"""Verbs of export: freeze what may leave, and hand the written folder out."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+from uuid import UUID
 
 from django.conf import settings
 from django.db import transaction
@@ -21,7 +23,15 @@ from synthreview.export.zips import StillZip, zip_folder
 from synthreview.generation.services import generator
 from synthreview.generation.storage import blobs
 from synthreview.lib.adapters import UnknownAdapterError
-from synthreview.review.models import Decision, ImageReview, Verdict
+from synthreview.review.certifying import (
+    Certificate,
+    Promise,
+    certificate_of,
+    open_certification,
+    promise,
+    unseen,
+)
+from synthreview.review.models import Decision, ImageReview, ImageState, Verdict
 from synthreview.scoring.models import Score
 from synthreview.work.services import enqueue_on_commit
 
@@ -36,49 +46,107 @@ class NothingApprovedError(ValueError):
 def freeze_export(
     *, dataset: Dataset, shares: Mapping[str, float], created_by: User | None = None
 ) -> Export:
-    """Freeze the images that are approved at this moment and order their writing.
+    """Freeze what may leave at this moment and order its writing.
 
+    That is what is approved; and, where the policy accepts it and the running certificate meets
+    its target, what of the certificate's population nobody has decided on.
     Raises NothingApprovedError.
     """
     Dataset.objects.select_for_update().get(pk=dataset.pk)
-    approved = ImageReview.objects.approved().filter(dataset=dataset)
-    rows = list(
-        approved.order_by("image").values_list(
-            "image", "image__family", "image__label_class__name", "image__label_class__slug"
-        )
-    )
+    promised = promise_of(dataset)
+    rows = _exportable(dataset, promised)
+    if promised:
+        promised = promise_of_rows(promised.certificate, dataset, rows)
+        if not promised.is_kept:  # people went on in this very moment
+            promised, rows = None, [row for row in rows if row.decision]
     if not rows:
         raise NothingApprovedError("No image is approved yet: review some first.")
-    decisions = dict(
-        Decision.objects.filter(dataset=dataset, verdict=Verdict.APPROVE, slot_of__isnull=False)
-        .values_list("image")
-        .annotate(Min("pk"))
-    )
     last = Export.objects.filter(dataset=dataset).aggregate(last=Max("number"))["last"] or 0
     export = Export.objects.create(
         dataset=dataset,
         number=last + 1,
         shares=dict(shares),
         item_count=len(rows),
+        certificate=promised.sentence if promised else "",
         created_by=created_by,
     )
     ExportItem.objects.bulk_create(
         (
             ExportItem(
                 export=export,
-                image_id=image,
-                decision_id=decisions[image],
+                image_id=row.image,
+                decision_id=row.decision,
                 position=position,
-                split=split_of(family, shares),
-                class_name=class_name,
-                class_folder=class_slug,
+                split=split_of(row.family, shares),
+                class_name=row.class_name,
+                class_folder=row.class_folder,
             )
-            for position, (image, family, class_name, class_slug) in enumerate(rows)
+            for position, row in enumerate(rows)
         ),
         batch_size=500,
     )
     enqueue_on_commit([export])
     return export
+
+
+@dataclass(frozen=True, slots=True)
+class Exportable:
+    """An image that may leave; `decision` approved it, None where nobody looked at it."""
+
+    image: int
+    family: UUID
+    class_name: str
+    class_folder: str
+    certification: int | None
+    decision: int | None
+
+
+def _exportable(dataset: Dataset, promised: Promise | None) -> list[Exportable]:
+    """Return what is approved and, where they are `promised`, the unseen; two queries."""
+    chosen = ImageReview.objects.approved().filter(dataset=dataset)
+    if promised:
+        chosen |= unseen(promised.certificate.certification)
+    found = chosen.order_by("image").values_list(
+        "image",
+        "image__family",
+        "image__label_class__name",
+        "image__label_class__slug",
+        "certification",
+        "state",
+    )
+    rows = list(found)
+    decisions = dict(
+        Decision.objects.filter(dataset=dataset, verdict=Verdict.APPROVE, slot_of__isnull=False)
+        .values_list("image")
+        .annotate(Min("pk"))
+    )
+    return [
+        Exportable(image, family, name, folder, certification, decisions.get(image))
+        for image, family, name, folder, certification, state in rows
+        if state == ImageState.PENDING or image in decisions  # else undone in this moment
+    ]
+
+
+def promise_of(dataset: Dataset) -> Promise | None:
+    """Return what lets unreviewed images into an export of this moment; None: none may be in it."""
+    policy = dataset.policy
+    certification = open_certification(dataset)
+    if certification is None or not policy.accepts_unseen or policy.is_high_risk:
+        return None
+    found = promise(certificate_of(certification), reviews_per_image=policy.reviews_per_image)
+    return found if found.unseen and found.is_kept else None
+
+
+def promise_of_rows(certificate: Certificate, dataset: Dataset, rows: list[Exportable]) -> Promise:
+    """Return what the certificate says of exactly these images."""
+    inside = [row for row in rows if row.certification == certificate.certification.pk]
+    return Promise(
+        certificate=certificate,
+        approved=sum(row.decision is not None for row in inside),
+        unseen=sum(row.decision is None for row in inside),
+        outside=len(rows) - len(inside),
+        reviews_per_image=dataset.policy.reviews_per_image,
+    )
 
 
 def folder_of(export: Export) -> Path:
@@ -116,7 +184,7 @@ def pseudonym(dataset_id: int, reviewer_id: int) -> str:
 
 
 def _entry(item: ExportItem, score: Score | None) -> ExportEntry:
-    image, decision = item.image, item.decision
+    image = item.image
     history = {
         "caption": image.caption,
         "technique": image.technique,
@@ -133,9 +201,7 @@ def _entry(item: ExportItem, score: Score | None) -> ExportEntry:
         "score": None if score is None or score.value is None else round(score.value, 5),
         "scorer": "" if score is None else str(score.version),
         "scorer_weights_sha256": "" if score is None else score.version.weights_sha256,
-        "guideline_version": decision.guideline_version,
-        "decided_at": decision.created_at.isoformat(timespec="seconds"),
-        "reviewer": pseudonym(item.export.dataset_id, decision.reviewer_id),
+        **_judgement(item),
     }
     return ExportEntry(
         source=blobs().path(image.sha256),
@@ -150,6 +216,18 @@ def _entry(item: ExportItem, score: Score | None) -> ExportEntry:
     )
 
 
+def _judgement(item: ExportItem) -> dict[str, Any]:
+    decision = item.decision
+    if decision is None:
+        return {"reviewed": False, "guideline_version": None, "decided_at": None, "reviewer": ""}
+    return {
+        "reviewed": True,
+        "guideline_version": decision.guideline_version,
+        "decided_at": decision.created_at.isoformat(timespec="seconds"),
+        "reviewer": pseudonym(item.export.dataset_id, decision.reviewer_id),
+    }
+
+
 def facts_of(export: Export) -> ExportFacts:
     """Return what the card of the export says."""
     splits, rows = counts_of(export)
@@ -159,7 +237,8 @@ def facts_of(export: Export) -> ExportFacts:
     generators = sorted(
         set(export.items.order_by().values_list("image__generator", flat=True).distinct())
     )
-    reviewers = export.items.order_by().values("decision__reviewer").distinct().count()
+    reviewed = export.items.order_by().filter(decision__isnull=False)
+    reviewers = reviewed.values("decision__reviewer").distinct().count()
     return ExportFacts(
         title=dataset.name,
         number=export.number,
@@ -168,10 +247,12 @@ def facts_of(export: Export) -> ExportFacts:
         classes={name: definitions.get(name, "") for name in counts},
         counts=counts,
         notices=tuple(notices_of(export)),
+        unreviewed=export.item_count - reviewed.count(),
         review={
             "reviews per image": dataset.policy.reviews_per_image,
             "reviewers": reviewers,
-            "label error": "not certified: each label is as judged by "
+            "label error": export.certificate
+            or "not certified: each label is as judged by "
             + ("one reviewer" if dataset.policy.reviews_per_image == 1 else "its reviewers"),
             "generators": ", ".join(generators),
             "splits": ratio_text(export.shares),

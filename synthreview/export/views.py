@@ -49,6 +49,7 @@ def _list_context(request: HttpRequest, dataset: Dataset) -> dict[str, Any]:
         "page": Paginator(rows, PER_PAGE).get_page(request.GET.get("page")),
         "approved": approved,
         "approved_count": sum(count for _, count in approved),
+        "promise": services.promise_of(dataset),
     }
 
 

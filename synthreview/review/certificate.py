@@ -77,6 +77,7 @@ STRATEGIES: tuple[tuple[float, float | None], ...] = (
     (0.20, 0.5),
     (0.25, None),
 )
+FIRST_GUESS = 32
 
 
 def running_bound(
@@ -127,6 +128,20 @@ class History:
             unreviewed_before=unreviewed[audit].astype(float),
             found_bad=int(found[-1]),
             unreviewed=population - len(looks),
+        )
+
+    def after(self, audits: int, rate: float) -> History:
+        """Return the history after more audits of which `rate` are bad, at an even pace."""
+        bad = np.floor(np.arange(1, audits + 1) * rate) > np.floor(np.arange(audits) * rate)
+        found = self.found_bad + np.concatenate(([0], np.cumsum(bad)))
+        return History(
+            is_bad=np.concatenate((self.is_bad, bad)),
+            found_before=np.concatenate((self.found_before, found[:-1])),
+            unreviewed_before=np.concatenate(
+                (self.unreviewed_before, self.unreviewed - np.arange(audits))
+            ),
+            found_bad=int(found[-1]),
+            unreviewed=self.unreviewed - audits,
         )
 
 
@@ -199,8 +214,8 @@ def _least_doubtful(history: History, bets: FloatArray) -> int:
 def audits_until(bound: Bound, looks: Sequence[Look], *, target: float, rate: float) -> int | None:
     """Return how many more audits reach `target` if `rate` of them are bad, at an even pace.
 
-    An estimate for planning, not a promise. None where even all that is left is not enough,
-    or the rate lies at the target or above it.
+    An estimate for planning, not a promise; exact to one part in 256. None where even all that
+    is left is not enough, or the rate lies at the target or above it.
     """
     unreviewed = bound.unreviewed
     if bound.error <= target:
@@ -208,18 +223,26 @@ def audits_until(bound: Bound, looks: Sequence[Look], *, target: float, rate: fl
     if rate >= target:
         return None
 
-    def reached(more: int) -> bool:
-        bad_every = np.floor(np.arange(1, more + 1) * rate) > np.floor(np.arange(more) * rate)
-        future = [Look(Stream.AUDIT, bool(is_bad)) for is_bad in bad_every]
-        after = running_bound(
-            [*looks, *future], population=bound.population, target=target, alpha=bound.alpha
-        )
-        return after.error <= target
+    now = History.of(looks, bound.population)
+    limit = -np.log(bound.alpha)
 
-    if not reached(unreviewed):
-        return None
-    low, high = 0, unreviewed
-    while high - low > 1:
+    def reached(more: int) -> bool:
+        future = now.after(more, rate)
+        enough = int(target * (bound.population - future.found_bad))  # so many may be left
+        if enough >= future.unreviewed:
+            return True
+        # Those not ruled out are one interval: it ends at `enough` or before it where the next
+        # candidate is ruled out and the least doubtful one does not lie beyond.
+        bets = _bets(future, target)
+        above = log_stake(future, bets, enough + 1)
+        return above >= limit and log_stake(future, bets, enough) <= above
+
+    low, high = 0, min(FIRST_GUESS, unreviewed)
+    while not reached(high):
+        if high == unreviewed:
+            return None
+        low, high = high, min(2 * high, unreviewed)
+    while high - low > max(1, high // 256):
         middle = (low + high) // 2
         low, high = (low, middle) if reached(middle) else (middle, high)
     return high

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Self
 from django.conf import settings
 from django.core.validators import ProhibitNullCharactersValidator
 from django.db import models
-from django.db.models import Q
+from django.db.models import F, Q
 from django.db.models.functions import Now
 
 from synthreview.catalog.models import Dataset
 from synthreview.generation.models import GeneratedImage
+from synthreview.review.certificate import Stream
 from synthreview.scoring.models import Score
 
 if TYPE_CHECKING:
@@ -31,6 +32,53 @@ class ImageState(models.TextChoices):
     APPROVED = "approved", "approved"
     REJECTED = "rejected", "rejected"
     DISPUTED = "disputed", "reviewers disagree"
+
+
+class Certification(models.Model):
+    """One run of the certificate: a population frozen at its start, and what it aims at.
+
+    Ends when a person ends it; a dataset has one open at most. Images that come into the queue
+    after its start join the next one. What it certifies is computed from the rows each time.
+    """
+
+    dataset = models.ForeignKey(Dataset, on_delete=models.PROTECT, related_name="+")
+    number = models.PositiveIntegerField()
+    target_error = models.FloatField()
+    confidence = models.FloatField()
+    population = models.PositiveIntegerField()
+    started_at = models.DateTimeField(db_default=Now())
+    started_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+"
+    )
+    ended_at = models.DateTimeField(null=True)
+
+    class Meta:
+        ordering = ["-pk"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["dataset", "number"], name="review_certification_number"
+            ),
+            models.UniqueConstraint(
+                fields=["dataset"],
+                condition=Q(ended_at__isnull=True),
+                name="review_certification_one_open",
+            ),
+            models.CheckConstraint(
+                name="review_certification_target_in_range",
+                condition=Q(target_error__gt=0, target_error__lte=0.5),
+            ),
+            models.CheckConstraint(
+                name="review_certification_confidence_in_range",
+                condition=Q(confidence__gte=0.5, confidence__lt=1),
+            ),
+            models.CheckConstraint(
+                name="review_certification_ends_after_start",
+                condition=Q(ended_at__isnull=True) | Q(ended_at__gte=F("started_at")),
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.dataset} certificate {self.number}"
 
 
 class ImageReviewQuerySet(models.QuerySet["ImageReview"]):
@@ -52,6 +100,10 @@ class ImageReview(models.Model):
     state = models.CharField(max_length=10, choices=ImageState, default=ImageState.PENDING)
     score = models.ForeignKey(Score, null=True, on_delete=models.SET_NULL, related_name="+")
 
+    certification = models.ForeignKey(
+        Certification, null=True, on_delete=models.PROTECT, related_name="reviews"
+    )
+
     objects = ImageReviewQuerySet.as_manager()
 
     class Meta:
@@ -66,6 +118,9 @@ class ImageReview(models.Model):
         return f"review of {self.image_id}"
 
 
+STREAMS = [stream.value for stream in Stream]
+
+
 class SlotState(models.TextChoices):
     WAITING = "waiting", "waiting"
     SKIPPED = "skipped", "skipped, for another look"
@@ -78,6 +133,10 @@ class ReviewSlot(models.Model):
 
     A lease is minutes long and ends by decision, by the reviewer's leaving, or by the
     sweeper. The lease token is minted with the card and makes a double click harmless.
+
+    `handed_at` is the first time that it came before anybody. `lottery` is its place in the draw
+    of audits, random and blind to content; a skip moves it before all that nobody was handed.
+    `stream` says whether the draw or the queue's order chose it, and is never taken back.
     """
 
     image = models.ForeignKey(GeneratedImage, on_delete=models.CASCADE, related_name="slots")
@@ -93,6 +152,9 @@ class ReviewSlot(models.Model):
     decision = models.OneToOneField(
         "review.Decision", null=True, on_delete=models.PROTECT, related_name="slot_of"
     )
+    lottery = models.FloatField(null=True)
+    handed_at = models.DateTimeField(null=True)
+    stream = models.CharField(max_length=10, default=Stream.TARGETED.value)
 
     class Meta:
         constraints = [
@@ -125,6 +187,13 @@ class ReviewSlot(models.Model):
                 )
                 | (~Q(state__in=[SlotState.DECIDED, SlotState.SKIPPED]) & Q(decision__isnull=True)),
             ),
+            models.CheckConstraint(
+                name="review_slot_stream_known", condition=Q(stream__in=STREAMS)
+            ),
+            models.CheckConstraint(
+                name="review_slot_audit_was_drawn",
+                condition=Q(stream=Stream.TARGETED.value) | Q(lottery__isnull=False),
+            ),
         ]
         indexes = [
             # Serves the claim: one step down the index, at any size of the queue.
@@ -137,6 +206,12 @@ class ReviewSlot(models.Model):
                 fields=["dataset", "priority", "id"],
                 name="review_slot_skipped",
                 condition=Q(state=SlotState.SKIPPED),
+            ),
+            # Serves the draw of audits: those that are owed first, then the next by lot.
+            models.Index(
+                fields=["dataset", "lottery", "id"],
+                name="review_slot_draw",
+                condition=Q(lottery__isnull=False) & ~Q(state=SlotState.DECIDED),
             ),
             # Serves the sweeper and the reviewer's own open card.
             models.Index(
@@ -163,7 +238,7 @@ class Decision(models.Model):
     note = models.CharField(
         max_length=500, blank=True, validators=[ProhibitNullCharactersValidator()]
     )
-    stream = models.CharField(max_length=10, default="queue")
+    stream = models.CharField(max_length=10, default=Stream.TARGETED.value)
     seconds = models.FloatField(default=0)
     guideline_version = models.PositiveIntegerField(default=1)
     client_token = models.UUIDField(unique=True, default=uuid.uuid4)
@@ -180,6 +255,9 @@ class Decision(models.Model):
             ),
             models.CheckConstraint(
                 name="review_decision_seconds_positive", condition=Q(seconds__gte=0)
+            ),
+            models.CheckConstraint(
+                name="review_decision_stream_known", condition=Q(stream__in=STREAMS)
             ),
             models.CheckConstraint(
                 name="review_decision_withdraw_supersedes",

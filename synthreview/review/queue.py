@@ -1,6 +1,7 @@
 """The queue: images come in, cards go out, leases end.
 
-The claim is one conditional UPDATE, so that two people never get one look.
+The claim is one conditional UPDATE, so that two people never get one look. While a certificate
+runs, some cards are drawn by lot (docs/certificate.md); nothing on a card tells which.
 """
 
 from __future__ import annotations
@@ -11,20 +12,23 @@ import hashlib
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
+from secrets import SystemRandom
 
 from django.db import IntegrityError, connection, transaction
 from django.db.models import Exists, F, Max, OuterRef, Q, QuerySet
-from django.db.models.functions import Now
+from django.db.models.functions import Coalesce, Now
 
 from synthreview.accounts.models import User
 from synthreview.catalog.models import Dataset, QualityPolicy
 from synthreview.generation.models import GeneratedImage
+from synthreview.review.certificate import Stream
 from synthreview.review.models import Decision, ImageReview, ImageState, ReviewSlot, SlotState
 from synthreview.scoring.models import Score, ScorerVersion
 
 RECENT = 5_000
 BATCH = 500
 NEXT_SHOWN = 4
+CHANCE = SystemRandom()
 
 
 # --- Into the queue -----------------------------------------------------------
@@ -141,13 +145,14 @@ def next_card(
     """
     if may_hold_one and (own := _reopen(dataset, reviewer)):
         return own
+    is_by_lot = CHANCE.random() < dataset.policy.audit_share
     refused: set[int] = set()
     while ahead := _ahead(dataset, reviewer, skipped_until, refused):
-        for place, slot in enumerate(ahead):
+        for slot in ahead.in_turn(is_by_lot=is_by_lot):
             token = uuid.uuid4()
-            if _lease(slot, reviewer, token, dataset.policy):
-                upcoming = [other.image for other in ahead[place + 1 : place + 1 + NEXT_SHOWN]]
-                return Card(slot, token, upcoming)
+            is_draw = is_by_lot and slot in ahead.drawn
+            if _lease(slot, reviewer, token, dataset.policy, is_draw=is_draw):
+                return Card(slot, token, ahead.images_beside(slot))
             refused.add(slot.pk)
     return None
 
@@ -169,56 +174,116 @@ def with_image(slots: QuerySet[ReviewSlot]) -> QuerySet[ReviewSlot]:
     return slots.select_related("image__label_class", "image__prompt", "image__review__score")
 
 
-def _ahead(
-    dataset: Dataset, reviewer: User, skipped_until: int | None, refused: set[int]
-) -> list[ReviewSlot]:
-    """Return the next looks that this person may take, in order; nothing is reserved.
+@dataclass(frozen=True, slots=True)
+class Ahead:
+    """The next looks that one person may take; nothing is reserved.
 
-    First what waits, lowest first; then what others skipped; then, in a round of second
-    looks, what the reviewer skipped before it began, in the order of skipping.
+    `owed`: drawn by lot or skipped while a certificate waits for them, so they come first;
+    `drawn`: the next by lot; `queued`: the next in the queue's order.
+    """
+
+    owed: list[ReviewSlot]
+    drawn: list[ReviewSlot]
+    queued: list[ReviewSlot]
+
+    def __bool__(self) -> bool:
+        return bool(self.owed or self.drawn or self.queued)
+
+    def in_turn(self, *, is_by_lot: bool) -> list[ReviewSlot]:
+        return list(dict.fromkeys([*self.owed, *(self.drawn if is_by_lot else ()), *self.queued]))
+
+    def images_beside(self, slot: ReviewSlot | None = None) -> list[GeneratedImage]:
+        """Return what will most likely come after `slot`.
+
+        Cards by lot are among them as well, in an order that does not tell them apart.
+        """
+        rest = [other for other in self.in_turn(is_by_lot=False) if other != slot]
+        if not self.drawn:
+            return [other.image for other in rest[:NEXT_SHOWN]]
+        by_lot = [other for other in self.drawn if other != slot]
+        images = {other.image for other in [*rest[: NEXT_SHOWN - 1], *by_lot[:2]]}
+        return sorted(images, key=lambda image: image.sha256)
+
+
+def _ahead(dataset: Dataset, reviewer: User, skipped_until: int | None, refused: set[int]) -> Ahead:
+    """Return the next looks that this person may take.
+
+    In the queue's order: first what waits, lowest first; then what others skipped; then, in a
+    round of second looks, what the reviewer skipped before it began, in the order of skipping.
     """
     slots = ReviewSlot.objects.filter(dataset=dataset).exclude(pk__in=refused)
-    waiting = slots.filter(state=SlotState.WAITING)
-    skipped = slots.filter(state=SlotState.SKIPPED)
-    sources = [
-        waiting.order_by("priority", "pk"),
-        skipped.exclude(reviewer=reviewer).order_by("priority", "pk"),
-    ]
     if dataset.policy.reviews_per_image > 1:
         seen = ReviewSlot.objects.filter(image=OuterRef("image"), reviewer=reviewer)
-        sources = [source.filter(~Exists(seen)) for source in sources]
+        unseen = slots.filter(~Exists(seen))
+    else:
+        unseen = slots
+    own = slots.filter(state=SlotState.SKIPPED, reviewer=reviewer)
+    waiting = unseen.filter(state=SlotState.WAITING)
+    skipped = unseen.filter(state=SlotState.SKIPPED).exclude(reviewer=reviewer)
+    sources = [waiting.order_by("priority", "pk"), skipped.order_by("priority", "pk")]
     if skipped_until is not None:
-        own = skipped.filter(reviewer=reviewer, decision__lte=skipped_until)
-        sources.append(own.order_by("decision_id"))
-    for source in sources:
-        if found := list(with_image(source)[: NEXT_SHOWN + 1]):
-            return found
-    return []
+        sources.append(own.filter(decision__lte=skipped_until).order_by("decision_id"))
+    by_lot = _by_lot(unseen, reviewer)
+    return Ahead(
+        owed=[slot for slot in by_lot if not _is_fresh(slot)],
+        drawn=[slot for slot in by_lot if _is_fresh(slot)],
+        queued=next(filter(None, map(_first_of, sources)), []),
+    )
 
 
-def _lease(slot: ReviewSlot, reviewer: User, token: uuid.UUID, policy: QualityPolicy) -> bool:
+def _first_of(slots: QuerySet[ReviewSlot]) -> list[ReviewSlot]:
+    return list(with_image(slots)[: NEXT_SHOWN + 1])
+
+
+def _is_fresh(slot: ReviewSlot) -> bool:
+    return slot.handed_at is None and slot.stream == Stream.TARGETED
+
+
+def _by_lot(slots: QuerySet[ReviewSlot], reviewer: User) -> list[ReviewSlot]:
+    """Return what a running certificate is owed, then what nobody was handed, by lot.
+
+    An audit that went back unanswered has a lower number than all that were not drawn yet, and a
+    skip takes one off it: so one order by number has all that is owed at its beginning.
+    """
+    lots = slots.filter(lottery__isnull=False).exclude(state=SlotState.DECIDED)  # as the index
+    lots = lots.exclude(state=SlotState.LEASED).exclude(state=SlotState.SKIPPED, reviewer=reviewer)
+    lots = lots.filter(
+        Q(handed_at__isnull=True) | Q(stream=Stream.AUDIT) | Q(state=SlotState.SKIPPED)
+    )
+    return _first_of(lots.order_by("lottery", "pk"))
+
+
+def _lease(
+    slot: ReviewSlot, reviewer: User, token: uuid.UUID, policy: QualityPolicy, *, is_draw: bool
+) -> bool:
     expires = Now() + dt.timedelta(minutes=policy.lease_minutes)
     free = ReviewSlot.objects.filter(pk=slot.pk, state__in=[SlotState.WAITING, SlotState.SKIPPED])
+    if is_draw:  # an image that somebody was handed in this moment is out of the draw
+        free = free.filter(handed_at__isnull=True)
     # One statement needs no transaction of its own; inside another one it needs a savepoint.
     safely = transaction.atomic if connection.in_atomic_block else contextlib.nullcontext
     try:
         with safely():
-            return bool(
-                free.update(
-                    state=SlotState.LEASED,
-                    reviewer=reviewer,
-                    lease_token=token,
-                    lease_expires_at=expires,
-                    decision=None,
-                )
+            won = free.update(
+                state=SlotState.LEASED,
+                reviewer=reviewer,
+                lease_token=token,
+                lease_expires_at=expires,
+                decision=None,
+                handed_at=Coalesce("handed_at", Now()),
+                **({"stream": Stream.AUDIT.value} if is_draw else {}),
             )
     except IntegrityError:  # this person took another look at the same image just now
         return False
+    if won and is_draw and policy.reviews_per_image > 1:
+        others = ReviewSlot.objects.filter(image=slot.image, handed_at__isnull=True)
+        others.update(stream=Stream.AUDIT.value, lottery=slot.lottery)
+    return bool(won)
 
 
 def upcoming_images(dataset: Dataset, reviewer: User) -> list[GeneratedImage]:
     """Return what would come next, for the browser to load ahead."""
-    return [slot.image for slot in _ahead(dataset, reviewer, None, set())[:NEXT_SHOWN]]
+    return _ahead(dataset, reviewer, None, set()).images_beside()
 
 
 def renew_lease(*, reviewer: User, token: uuid.UUID) -> bool:

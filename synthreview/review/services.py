@@ -6,9 +6,10 @@ import datetime as dt
 import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 from django.db import transaction
-from django.db.models import Avg, Case, Count, Exists, OuterRef, Q, QuerySet, Value, When
+from django.db.models import Avg, Case, Count, Exists, F, OuterRef, Q, QuerySet, Value, When
 from django.db.models.functions import Now
 from django.utils import timezone
 
@@ -90,6 +91,7 @@ def record_decision(
             dataset=dataset,
             reviewer=reviewer,
             verdict=verdict,
+            stream=slot.stream,
             reasons=reasons if verdict == Verdict.REJECT else [],
             note=note.strip()[:500],
             seconds=min(max(seconds, 0.0), MAX_SECONDS),
@@ -97,8 +99,9 @@ def record_decision(
             client_token=token,
         )
         state = SlotState.SKIPPED if verdict == Verdict.SKIP else SlotState.DECIDED
+        changes: dict[str, Any] = {"lottery": F("lottery") - 1} if verdict == Verdict.SKIP else {}
         ReviewSlot.objects.filter(pk=slot.pk).update(
-            state=state, lease_token=None, lease_expires_at=None, decision=decision
+            state=state, lease_token=None, lease_expires_at=None, decision=decision, **changes
         )
         if verdict != Verdict.SKIP:
             _settle_image(slot.image_id)
@@ -166,6 +169,7 @@ def undo(*, dataset: Dataset, reviewer: User) -> Card | None:
         dataset=dataset,
         reviewer=reviewer,
         verdict=Verdict.WITHDRAW,
+        stream=last.stream,
         guideline_version=last.guideline_version,
         supersedes=last,
     )

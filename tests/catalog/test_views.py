@@ -17,6 +17,7 @@ POLICY = {
     "confidence": "99",
     "reviews_per_image": "2",
     "lease_minutes": "5",
+    "audit_share": "30",
 }
 
 

@@ -20,8 +20,10 @@ from synthreview.export.jobs import write_export
 from synthreview.export.models import Export, ExportItem
 from synthreview.export.splits import parse_ratio, split_of
 from synthreview.generation.models import ImageTruth
+from synthreview.review import queue
 from synthreview.review import services as review
-from synthreview.review.models import Verdict
+from synthreview.review.certifying import end_certification, start_certification
+from synthreview.review.models import Certification, Verdict
 from tests.factories import (
     make_approved_image,
     make_dataset,
@@ -180,6 +182,106 @@ def test_freezing_costs_the_same_number_of_queries(dataset: Dataset, reviewer: U
     small = cost()
     approve(dataset, reviewer, 18)
     assert cost() == small
+
+
+# --- Unreviewed images under a certificate ----------------------------------------------
+
+
+@pytest.fixture
+def certified(dataset: Dataset, reviewer: User) -> Dataset:
+    """Forty images of which 33 were audited and found good: 10 % is met; and one from before."""
+    make_approved_image(dataset.classes.first(), reviewer)
+    for _ in range(40):
+        make_review(make_image(dataset))
+    policy = dataset.policy
+    policy.target_error, policy.audit_share, policy.accepts_unseen = 0.1, 1, True
+    policy.save()
+    start_certification(dataset=dataset)
+    for _ in range(33):
+        card = queue.next_card(dataset=dataset, reviewer=reviewer)
+        assert card
+        review.record_decision(
+            dataset=dataset, reviewer=reviewer, token=card.token, verdict=Verdict.APPROVE
+        )
+    return dataset
+
+
+def test_a_met_certificate_lets_the_unseen_in(certified: Dataset) -> None:
+    export = freeze(certified)
+    assert export.item_count == 41
+    assert export.items.filter(decision=None).count() == 7
+    assert export.certificate.startswith("With confidence 95 %, at most ")
+    assert "of the 40 labels it covers are wrong as judged by one reviewer" in export.certificate
+    assert "(running certificate over 40 images: 33 audits, 0 found bad)" in export.certificate
+    assert "1 more were approved one by one outside of it." in export.certificate
+    write_export(export.pk)
+    folder = services.folder_of(export)
+    rows = [json.loads(line) for line in (folder / "metadata.jsonl").read_text().splitlines()]
+    assert Counter(row["reviewed"] for row in rows) == {True: 34, False: 7}
+    assert {row["reviewer"] for row in rows if not row["reviewed"]} == {""}
+    card = (folder / "README.md").read_text()
+    assert export.certificate in card
+    assert "34 of them were approved by people. 7 were looked at by nobody" in card
+    assert "not certified" not in card
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"accepts_unseen": False}, {"accepts_unseen": False, "is_high_risk": True}],
+    ids=["not accepted", "high risk"],
+)
+def test_a_policy_that_wants_every_image_seen_gets_it(
+    certified: Dataset, change: dict[str, bool]
+) -> None:
+    for name, value in change.items():
+        setattr(certified.policy, name, value)
+    certified.policy.save()
+    export = freeze(certified)
+    assert (export.item_count, export.certificate) == (34, "")
+    assert "not certified" in str(services.facts_of(export).review["label error"])
+
+
+def test_a_certificate_that_misses_its_target_lets_nothing_in(certified: Dataset) -> None:
+    reviewer = User.objects.get(username="rita")
+    for _ in range(3):
+        review.undo(dataset=certified, reviewer=reviewer)
+    Certification.objects.update(target_error=0.02)
+    export = freeze(certified)
+    assert export.certificate == ""
+    assert not export.items.filter(decision=None).exists()
+
+
+def test_an_ended_certificate_vouches_for_nothing(certified: Dataset) -> None:
+    end_certification(Certification.objects.get())
+    assert freeze(certified).item_count == 34
+
+
+def test_what_was_skipped_or_undone_is_not_unseen(certified: Dataset, reviewer: User) -> None:
+    card = queue.next_card(dataset=certified, reviewer=reviewer)
+    assert card
+    review.record_decision(
+        dataset=certified, reviewer=reviewer, token=card.token, verdict=Verdict.SKIP
+    )
+    export = freeze(certified)
+    assert not export.items.filter(image=card.slot.image).exists()
+    assert export.item_count == 40
+
+
+def test_a_rejected_image_that_does_not_count_yet_is_left_out(
+    certified: Dataset, reviewer: User
+) -> None:
+    other = make_user("otto")
+    assert queue.next_card(dataset=certified, reviewer=reviewer)  # stays open: the rest waits
+    card = queue.next_card(dataset=certified, reviewer=other)
+    assert card
+    review.record_decision(
+        dataset=certified, reviewer=other, token=card.token, verdict=Verdict.REJECT
+    )
+    promised = services.promise_of(certified)
+    assert promised
+    assert (promised.certificate.rejected, promised.certificate.bound.found_bad) == (1, 0)
+    assert promised.error <= promised.certificate.bound.error
+    assert not freeze(certified).items.filter(image=card.slot.image).exists()
 
 
 # --- The zip --------------------------------------------------------------------------

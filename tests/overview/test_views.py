@@ -273,7 +273,14 @@ def test_tabs_follow_the_role(people: People) -> None:
     def tabs(who: str) -> list[str]:
         return [tab["title"] for tab in people.client(who).get(PAGE).context["tabs"]]
 
-    assert tabs("viewer") == ["Overview", "Prompts", "Runs", "Images", "Exports"]
+    assert tabs("viewer") == [
+        "Overview",
+        "Prompts",
+        "Runs",
+        "Images",
+        "Certificate",
+        "Exports",
+    ]
     assert "Review" in tabs("reviewer")
     assert "Settings" not in tabs("reviewer")
     assert "Settings" in tabs("curator")

@@ -31,8 +31,9 @@ from tests.factories import (
 
 HTMX = {"HTTP_HX_REQUEST": "true"}
 # Session, user, dataset, role; BEGIN and its end, slot, decision, slot, image; next looks; BEGIN
-# and its end, lease; last decisions. In a test's own transaction a BEGIN is two savepoints.
-MOST_QUERIES = 15
+# and its end, lease; last decisions; the draw of audits. In a test's own transaction a BEGIN is
+# two savepoints.
+MOST_QUERIES = 16
 POSTS = ["review-decide", "review-undo", "review-heartbeat", "review-leave"]
 
 

@@ -38,7 +38,10 @@ class ExportEntry:
 
 @dataclass(frozen=True, slots=True)
 class ExportFacts:
-    """What the card says of the whole; `notices` stand at its top."""
+    """What the card says of the whole; `notices` stand at its top.
+
+    `unreviewed` counts the images that nobody looked at.
+    """
 
     title: str
     number: int
@@ -48,6 +51,7 @@ class ExportFacts:
     counts: Mapping[str, Mapping[str, int]]
     notices: tuple[str, ...]
     review: Mapping[str, Any]
+    unreviewed: int = 0
 
 
 class Writer(Protocol):

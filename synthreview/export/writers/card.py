@@ -21,7 +21,7 @@ def card_text(facts: ExportFacts) -> str:
         "",
         one_line(facts.description),
         "",
-        f"{total} images, frozen on {facts.created}. Every one was approved by people.",
+        f"{total} images, frozen on {facts.created}. {_who_looked(total, facts.unreviewed)}",
     ]
     notices = [f"> {one_line(notice)}" for notice in facts.notices]
     table = [
@@ -53,3 +53,12 @@ def card_text(facts: ExportFacts) -> str:
         ["## Files", "", *contents],
     ]
     return "\n\n".join("\n".join(section) for section in sections if section) + "\n"
+
+
+def _who_looked(total: int, unreviewed: int) -> str:
+    if not unreviewed:
+        return "Every one was approved by people."
+    return (
+        f"{total - unreviewed} of them were approved by people. {unreviewed} were looked at by "
+        "nobody: the certificate below vouches for them, as a whole and not one by one."
+    )
