@@ -23,10 +23,13 @@ if grandchild:
 time.sleep(600)
 """
 # A parent with one such child; what it is told on the command line comes next.
+# Shells start background jobs with SIGINT ignored, and nohup ignores SIGHUP: children inherit that.
 PARENT = f"""
-import sys, time
+import signal, sys, time
 from pathlib import Path
 from synthreview.lib.processes import Family
+signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 with Family(Path(sys.argv[1])) as family:
     family.start("forking", [sys.executable, "-c", {FORKING!r}])
     time.sleep(600)
