@@ -44,7 +44,8 @@ class ScorerVersion(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.name} ({self.model} {self.tag})".replace(" )", ")")
+        model = f"{self.model} {self.tag}".strip()
+        return model if model.startswith(self.name) else f"{self.name} ({model})"
 
     def applies(self, image: GeneratedImage) -> bool:
         """Say whether this scorer knows such images at all."""
