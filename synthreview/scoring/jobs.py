@@ -88,8 +88,9 @@ def score_images(
 ) -> None:
     """Score a batch and commit it; images that the scorer does not know get a row saying so."""
     known = [image for image in images if version.applies(image)]
+    foreign = f"{version.name} does not apply (SYNTHREVIEW_CLIP names a CLIP that does)"
     rows = [
-        Score(image=image, version=version, applies=False, note=f"{version.name} does not apply")
+        Score(image=image, version=version, applies=False, note=foreign)
         for image in images
         if not version.applies(image)
     ]
