@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,9 +14,18 @@ from django.urls import reverse
 from synthreview.generation.models import GeneratedImage
 from synthreview.review.models import Decision, ReviewSlot
 from synthreview.scoring.models import Score
+from synthreview.scoring.services import register
 from tests.factories import make_dataset, make_user
 
 PHOTOS = Path(settings.BASE_DIR) / "fixtures" / "photos"
+
+
+@pytest.fixture(autouse=True)
+def registered_anew() -> Iterator[None]:
+    """The version that a worker registers is cached, and its row ends with the test."""
+    register.cache_clear()
+    yield
+    register.cache_clear()
 
 
 @pytest.mark.slow
