@@ -54,13 +54,21 @@ class Dataset(models.Model):
 
 
 class Membership(models.Model):
-    """One person's role in one dataset."""
+    """One person's role in one dataset, and what a curator asks of them as a reviewer.
+
+    `classes` are those that they review; none named means all. `daily_limit` is how many
+    images they are handed in a day, null for no limit. `may_adjudicate` lets a reviewer settle
+    what others disagree about; curators and admins may anyway.
+    """
 
     dataset = models.ForeignKey(Dataset, on_delete=models.CASCADE, related_name="memberships")
     user = models.ForeignKey(
         settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="memberships"
     )
     role = models.CharField(max_length=10, choices=Role)
+    may_adjudicate = models.BooleanField(default=False)
+    daily_limit = models.PositiveIntegerField(null=True, blank=True)
+    classes = models.ManyToManyField("catalog.LabelClass", blank=True, related_name="+")
 
     class Meta:
         ordering = ["user__username"]
@@ -68,6 +76,10 @@ class Membership(models.Model):
             models.UniqueConstraint(fields=["dataset", "user"], name="catalog_membership_one_role"),
             models.CheckConstraint(
                 name="catalog_membership_role_known", condition=Q(role__in=Role.values)
+            ),
+            models.CheckConstraint(
+                name="catalog_membership_limit_positive",
+                condition=Q(daily_limit__isnull=True) | Q(daily_limit__gt=0),
             ),
         ]
 
@@ -224,8 +236,15 @@ class QualityPolicy(models.Model):
     audit_share = models.FloatField(
         default=0.2, validators=[MinValueValidator(0), MaxValueValidator(1)]
     )
+    adapts_audit_share = models.BooleanField(default=True)
+    gold_share = models.FloatField(
+        default=0, validators=[MinValueValidator(0), MaxValueValidator(0.5)]
+    )
     accepts_unseen = models.BooleanField(default=False)
     is_high_risk = models.BooleanField(default=False)
+    # What a running certificate asks for now; null where none runs or the share is fixed. It lies
+    # here because every claim reads this row anyway.
+    steered_audit_share = models.FloatField(null=True, editable=False)
 
     class Meta:
         verbose_name_plural = "quality policies"
@@ -247,6 +266,22 @@ class QualityPolicy(models.Model):
                 condition=Q(audit_share__gte=0, audit_share__lte=1),
             ),
             models.CheckConstraint(
+                name="catalog_policy_gold_share_in_range",
+                condition=Q(gold_share__gte=0, gold_share__lte=0.5),
+            ),
+            models.CheckConstraint(
+                name="catalog_policy_steered_share_in_range",
+                condition=Q(steered_audit_share__isnull=True)
+                | Q(steered_audit_share__gte=0, steered_audit_share__lte=1),
+            ),
+            models.CheckConstraint(
+                name="catalog_policy_high_risk_takes_two",
+                condition=Q(is_high_risk=False) | Q(reviews_per_image__gte=2),
+                violation_error_message=(
+                    "A high-risk dataset needs two reviews per image or more, by different people."
+                ),
+            ),
+            models.CheckConstraint(
                 name="catalog_policy_high_risk_is_all_seen",
                 condition=Q(accepts_unseen=False) | Q(is_high_risk=False),
                 violation_error_message=(
@@ -257,3 +292,10 @@ class QualityPolicy(models.Model):
 
     def __str__(self) -> str:
         return f"policy of {self.dataset}"
+
+    @property
+    def current_audit_share(self) -> float:
+        """Return the share of cards that are drawn by lot at this moment; 0..1."""
+        if self.adapts_audit_share and self.steered_audit_share is not None:
+            return self.steered_audit_share
+        return self.audit_share

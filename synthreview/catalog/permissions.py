@@ -1,5 +1,6 @@
 """The one permission table: what each role may do with a dataset.
 
+A reviewer whose membership says so may adjudicate too; that is the only right beside the role.
 What a person may not see does not exist for them (404); what they may see and not do
 is refused (403). `Dataset.objects.visible_to` and `require` are the only doors.
 """
@@ -27,6 +28,7 @@ class Role(models.TextChoices):
 class Action(StrEnum):
     VIEW = "view"
     REVIEW = "review"
+    ADJUDICATE = "adjudicate"
     CURATE = "curate"
     EXPORT = "export"
     ADMINISTER = "administer"
@@ -35,7 +37,7 @@ class Action(StrEnum):
 ALLOWED: dict[str, frozenset[Action]] = {
     Role.VIEWER: frozenset({Action.VIEW}),
     Role.REVIEWER: frozenset({Action.VIEW, Action.REVIEW}),
-    Role.CURATOR: frozenset({Action.VIEW, Action.REVIEW, Action.CURATE, Action.EXPORT}),
+    Role.CURATOR: frozenset(Action) - {Action.ADMINISTER},
     Role.ADMIN: frozenset(Action),
 }
 
@@ -45,7 +47,12 @@ def actions_of(user: User, dataset: Dataset) -> frozenset[Action]:
     if user.is_superuser:
         return frozenset(Action)
     membership = dataset.memberships.filter(user=user).first()
-    return ALLOWED[membership.role] if membership else frozenset()
+    if membership is None:
+        return frozenset()
+    allowed = ALLOWED[membership.role]
+    if membership.may_adjudicate and Action.REVIEW in allowed:
+        allowed |= {Action.ADJUDICATE}
+    return allowed
 
 
 def require(user: User, dataset: Dataset, action: Action) -> frozenset[Action]:

@@ -227,7 +227,10 @@ def test_a_met_certificate_lets_the_unseen_in(certified: Dataset) -> None:
 
 @pytest.mark.parametrize(
     "change",
-    [{"accepts_unseen": False}, {"accepts_unseen": False, "is_high_risk": True}],
+    [
+        {"accepts_unseen": False},
+        {"is_high_risk": True, "accepts_unseen": False, "reviews_per_image": 2},
+    ],
     ids=["not accepted", "high risk"],
 )
 def test_a_policy_that_wants_every_image_seen_gets_it(

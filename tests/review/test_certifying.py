@@ -483,7 +483,10 @@ def test_the_database_refuses_bad_streams_and_policies(dataset: Dataset, reviewe
         (ReviewSlot.objects.all(), {"stream": "audit"}),
         (QualityPolicy.objects.all(), {"audit_share": 1.5}),
         (QualityPolicy.objects.all(), {"audit_share": -0.1}),
-        (QualityPolicy.objects.all(), {"accepts_unseen": True, "is_high_risk": True}),
+        (
+            QualityPolicy.objects.all(),
+            {"accepts_unseen": True, "is_high_risk": True, "reviews_per_image": 2},
+        ),
     ):
         with pytest.raises(IntegrityError), transaction.atomic():
             rows.update(**bad)
