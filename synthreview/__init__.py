@@ -2,6 +2,7 @@
 
 lib/         Django-free, one subject per file     work/       durable work, leases, the sweeper
 accounts/    users and sign-in                     catalog/    1 WHAT: classes, axes, policy
+spending/    budgets, paid calls and their spool
 prompting/   2 SAY: templates, prompts, authors    generation/ 3 DRAW: runs, calls, images
 scoring/     4 RANK: CLIP and other scorers        review/     5 JUDGE: queue, decisions
 export/      6 HAND OVER: snapshots, writers       overview/   pages over every stage; no models

@@ -79,6 +79,7 @@ INSTALLED_APPS = [
     "synthreview.work",
     "synthreview.accounts",
     "synthreview.catalog",
+    "synthreview.spending",
     "synthreview.prompting",
     "synthreview.generation",
     "synthreview.scoring",

@@ -20,8 +20,8 @@ from synthreview.accounts.models import User
 from synthreview.catalog import services as catalog
 from synthreview.catalog.models import Dataset, LabelClass
 from synthreview.catalog.permissions import Role
+from synthreview.catalog.storage import store_image
 from synthreview.generation.models import Call, GeneratedImage, Run
-from synthreview.generation.storage import store_image
 from synthreview.prompting.models import Prompt, PromptState
 from synthreview.review.models import (
     Decision,

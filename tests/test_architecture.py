@@ -22,6 +22,7 @@ ORDER = [
     "work",
     "accounts",
     "catalog",
+    "spending",
     "prompting",
     "generation",
     "scoring",

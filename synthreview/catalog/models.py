@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from typing import TYPE_CHECKING, Self
 
 from django.conf import settings
@@ -209,6 +210,54 @@ class ForbiddenPair(models.Model):
         return " and ".join(
             str(part) for part in (self.first, self.second, self.label_class) if part
         )
+
+
+class ReferenceUse(models.TextChoices):
+    """What a real image is for; TEST and TRAIN never become the source of a synthetic one."""
+
+    SOURCE = "source", "source for variations"
+    TRAIN = "train", "real training set"
+    TEST = "test", "held-out test set"
+
+
+class ReferenceImageQuerySet(models.QuerySet["ReferenceImage"]):
+    def visible_to(self, user: User) -> Self:
+        return self.filter(dataset__in=Dataset.objects.visible_to(user))
+
+
+class ReferenceImage(models.Model):
+    """One of the user's own real images: what synthetic ones start from or are measured by.
+
+    Its bytes lie under `sha256`. One use only, for ever: a test image that trains or seeds
+    anything measures nothing any more.
+    """
+
+    dataset = models.ForeignKey(Dataset, on_delete=models.PROTECT, related_name="references")
+    label_class = models.ForeignKey(LabelClass, on_delete=models.PROTECT, related_name="+")
+    use = models.CharField(max_length=10, choices=ReferenceUse, default=ReferenceUse.SOURCE)
+    source_name = models.CharField(max_length=400, blank=True)
+    sha256 = models.CharField(max_length=64)
+    media_type = models.CharField(max_length=20)
+    byte_count = models.PositiveBigIntegerField()
+    width = models.PositiveIntegerField()
+    height = models.PositiveIntegerField()
+    family = models.UUIDField(default=uuid.uuid4, db_index=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    objects = ReferenceImageQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["pk"]
+        constraints = [
+            models.UniqueConstraint(fields=["dataset", "sha256"], name="catalog_reference_once"),
+            models.CheckConstraint(
+                name="catalog_reference_use_known", condition=Q(use__in=ReferenceUse.values)
+            ),
+        ]
+        indexes = [models.Index(fields=["dataset", "use", "id"], name="catalog_reference_by_use")]
+
+    def __str__(self) -> str:
+        return f"reference {self.pk}"
 
 
 class QualityPolicy(models.Model):

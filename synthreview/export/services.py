@@ -16,12 +16,12 @@ from django.utils.crypto import salted_hmac
 
 from synthreview.accounts.models import User
 from synthreview.catalog.models import Dataset
+from synthreview.catalog.storage import blobs
 from synthreview.export.models import Export, ExportItem
 from synthreview.export.splits import SPLITS, ratio_text, split_of
 from synthreview.export.writers.base import ExportEntry, ExportFacts
 from synthreview.export.zips import StillZip, zip_folder
 from synthreview.generation.services import generator
-from synthreview.generation.storage import blobs
 from synthreview.lib.adapters import UnknownAdapterError
 from synthreview.review.certifying import (
     Certificate,

@@ -1,11 +1,11 @@
-"""Runs, calls and budgets in Django's admin; images are evidence and read only there."""
+"""Runs and calls in Django's admin; images are evidence and read only there."""
 
 from typing import Any
 
 from django.contrib import admin
 from django.http import HttpRequest
 
-from synthreview.generation.models import Budget, Call, GeneratedImage, Run
+from synthreview.generation.models import Call, GeneratedImage, Run
 
 
 class ReadOnlyAdmin(admin.ModelAdmin[Any]):
@@ -27,7 +27,7 @@ class RunAdmin(ReadOnlyAdmin):
 
 @admin.register(Call)
 class CallAdmin(ReadOnlyAdmin):
-    list_display = ["pk", "run", "state", "attempts", "billed_usd", "error"]
+    list_display = ["pk", "run", "state", "attempts", "billed_micro_usd", "error"]
     list_filter = ["state"]
     list_select_related = ["run__dataset"]
 
@@ -37,9 +37,3 @@ class GeneratedImageAdmin(ReadOnlyAdmin):
     list_display = ["pk", "dataset", "label_class", "technique", "generator", "created_at"]
     list_filter = ["dataset", "technique", "generator"]
     list_select_related = ["dataset", "label_class"]
-
-
-@admin.register(Budget)
-class BudgetAdmin(admin.ModelAdmin[Any]):
-    list_display = ["dataset", "limit_usd", "reserved_usd", "spent_usd"]
-    readonly_fields = ["reserved_usd", "spent_usd"]

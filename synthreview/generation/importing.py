@@ -23,8 +23,8 @@ from django.db.models import F, Max
 from synthreview.accounts.models import User
 from synthreview.catalog.models import Dataset, LabelClass
 from synthreview.catalog.services import add_class
+from synthreview.catalog.storage import store_image
 from synthreview.generation.models import IMPORTED, GeneratedImage, Run
-from synthreview.generation.storage import store_image
 from synthreview.lib.images import MAX_BYTES, BadImageError
 from synthreview.prompting.techniques import TECHNIQUES
 

@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import uuid
-from decimal import Decimal
 from typing import TYPE_CHECKING, Self
 
 from django.conf import settings
 from django.db import models
-from django.db.models import Count, Exists, F, OuterRef, Q
-from django.db.models.functions import Greatest, Round
+from django.db.models import Count, Exists, OuterRef, Q
 from django.urls import reverse
 
-from synthreview.catalog.models import Dataset, LabelClass
-from synthreview.generation import storage
+from synthreview.catalog.models import Dataset, LabelClass, ReferenceImage
 from synthreview.lib.images import THUMB, VIEW
 from synthreview.lib.text import with_article
 from synthreview.prompting.models import Prompt
 from synthreview.prompting.techniques import TECHNIQUE_CHOICES, TECHNIQUES
-from synthreview.work.models import OPEN_STATES, DurableWork, WorkState
+from synthreview.spending.models import PaidWork
+from synthreview.work.models import OPEN_STATES, WorkState
 
 if TYPE_CHECKING:
     from synthreview.accounts.models import User
@@ -45,6 +43,8 @@ class Run(models.Model):
     number = models.PositiveIntegerField()
     generator = models.CharField(max_length=60)
     options = models.JSONField(default=dict, blank=True)
+    negative_prompt = models.CharField(max_length=1000, blank=True)
+    emulation = models.CharField(max_length=200, blank=True)
     size_px = models.PositiveIntegerField(default=512)
     seed = models.BigIntegerField(default=0)
     image_count = models.PositiveIntegerField()
@@ -83,12 +83,8 @@ class Run(models.Model):
         }
 
 
-class Call(DurableWork):
-    """One request to a generator, on record before its bytes leave.
-
-    UNKNOWN: it was sent and no outcome is proven; it is never resent by itself except
-    where the generator takes an idempotency key.
-    """
+class Call(PaidWork):
+    """One request to a generator: its prompt, and for derivations its inputs."""
 
     QUEUE = "generation"
     JOB = "synthreview.generation.jobs.draw"
@@ -97,86 +93,67 @@ class Call(DurableWork):
     prompt = models.ForeignKey(Prompt, on_delete=models.PROTECT, related_name="+")
     count = models.PositiveSmallIntegerField(default=1)
     seed = models.BigIntegerField(null=True)
-    idempotency_key = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
-    is_repeatable = models.BooleanField(
-        default=False, help_text="The generator takes the idempotency key: sending again is safe."
-    )
-    estimated_usd = models.DecimalField(max_digits=12, decimal_places=6, default=Decimal(0))
-    billed_usd = models.DecimalField(max_digits=12, decimal_places=6, default=Decimal(0))
-    sent_at = models.DateTimeField(null=True, blank=True)
+    mask_sha256 = models.CharField(max_length=64, blank=True)
 
-    class Meta(DurableWork.Meta):
+    class Meta(PaidWork.Meta):
         constraints = [
-            *DurableWork.Meta.constraints,
+            *PaidWork.Meta.constraints,
             models.CheckConstraint(name="generation_call_count", condition=Q(count__gte=1)),
-            models.CheckConstraint(
-                name="generation_call_money",
-                condition=Q(estimated_usd__gte=0, billed_usd__gte=0),
-            ),
         ]
 
     def __str__(self) -> str:
         return f"call {self.pk} of {self.run_id}"
 
-    def lease_lost_state(self) -> WorkState:
-        """A paid call that was sent and never answered is not sent again by itself."""
-        spooled = storage.read_spool(str(self.idempotency_key)) is not None
-        if self.sent_at and not spooled and not self.is_repeatable:
-            return WorkState.UNKNOWN
-        return super().lease_lost_state()
-
-    def set_aside(self) -> None:
-        """Free what the call reserved; what is spooled stays, and a retry reads it."""
-        Budget.objects.settle(
-            self.run.dataset_id, estimated_usd=self.estimated_usd, billed_usd=Decimal(0)
-        )
+    @property
+    def payer_id(self) -> int:
+        return self.run.dataset_id
 
 
-class BudgetQuerySet(models.QuerySet["Budget"]):
-    def settle(self, dataset_id: int, *, estimated_usd: Decimal, billed_usd: Decimal) -> None:
-        """Turn a call's reservation into what it really cost.
-
-        A bill above its estimate lifts the limit with it: the images are paid for and must not
-        be lost, and nothing more can be reserved. SQLite counts in floating point, so sums are
-        rounded to the columns' six places.
-        """
-        if not (estimated_usd or billed_usd):
-            return
-        zero = models.Value(Decimal(0), models.DecimalField(max_digits=12, decimal_places=6))
-        reserved = Greatest(Round(F("reserved_usd") - estimated_usd, 6), zero)
-        spent = Round(F("spent_usd") + billed_usd, 6)
-        self.filter(dataset_id=dataset_id).update(
-            reserved_usd=reserved,
-            spent_usd=spent,
-            limit_usd=Greatest(F("limit_usd"), Round(reserved + spent, 6)),
-        )
+class InputRole(models.TextChoices):
+    SOURCE = "source", "source"
+    SUBJECT = "subject", "subject"
+    SETTING = "setting", "setting"
 
 
-class Budget(models.Model):
-    """What a dataset may spend on paid generators: one row, so that its check is atomic."""
+class CallInput(models.Model):
+    """One image that goes into a call: a parent of every image that comes out.
 
-    dataset = models.OneToOneField(Dataset, on_delete=models.CASCADE, related_name="+")
-    limit_usd = models.DecimalField(max_digits=12, decimal_places=6, default=Decimal(0))
-    reserved_usd = models.DecimalField(max_digits=12, decimal_places=6, default=Decimal(0))
-    spent_usd = models.DecimalField(max_digits=12, decimal_places=6, default=Decimal(0))
+    It is one of ours or one of the user's own, and ends with neither: it is evidence.
+    """
 
-    objects = BudgetQuerySet.as_manager()
+    call = models.ForeignKey(Call, on_delete=models.CASCADE, related_name="inputs")
+    position = models.PositiveSmallIntegerField(default=0)
+    role = models.CharField(max_length=10, choices=InputRole, default=InputRole.SOURCE)
+    image = models.ForeignKey(
+        "GeneratedImage", null=True, on_delete=models.PROTECT, related_name="children_calls"
+    )
+    reference = models.ForeignKey(
+        ReferenceImage, null=True, on_delete=models.PROTECT, related_name="+"
+    )
 
     class Meta:
+        ordering = ["position"]
         constraints = [
+            models.UniqueConstraint(fields=["call", "position"], name="generation_input_position"),
             models.CheckConstraint(
-                name="generation_budget_kept",
-                # Half of the last place: in SQLite's floating point 0.1 + 0.2 is above 0.3.
-                condition=Q(
-                    reserved_usd__gte=0,
-                    spent_usd__gte=0,
-                    limit_usd__gte=F("reserved_usd") + F("spent_usd") - Decimal("0.0000005"),
-                ),
-            )
+                name="generation_input_is_one_image",
+                condition=Q(image__isnull=False, reference__isnull=True)
+                | Q(image__isnull=True, reference__isnull=False),
+            ),
+            models.CheckConstraint(
+                name="generation_input_role_known", condition=Q(role__in=InputRole.values)
+            ),
         ]
 
     def __str__(self) -> str:
-        return f"budget of {self.dataset}"
+        return f"{self.role} of call {self.call_id}"
+
+    @property
+    def source(self) -> GeneratedImage | ReferenceImage:
+        """The image itself."""
+        found = self.image or self.reference
+        assert found is not None, "a constraint holds that it is one of both"
+        return found
 
 
 class GeneratedImageQuerySet(models.QuerySet["GeneratedImage"]):
@@ -203,6 +180,7 @@ class GeneratedImage(models.Model):
     model_version = models.CharField(max_length=120, blank=True)
     seed = models.BigIntegerField(null=True)
     revised_prompt = models.TextField(blank=True)
+    facts = models.JSONField(default=dict, blank=True)
     source_name = models.CharField(max_length=400, blank=True)
     sha256 = models.CharField(max_length=64)
     media_type = models.CharField(max_length=20)
@@ -248,6 +226,11 @@ class GeneratedImage(models.Model):
     @property
     def view_url(self) -> str:
         return reverse("rendition", args=[self.pk, VIEW])
+
+    @property
+    def inputs(self) -> models.QuerySet[CallInput]:
+        """What it was made of, in order: its parents with their roles; none for a text image."""
+        return CallInput.objects.filter(call=self.call_id).select_related("image", "reference")
 
     @property
     def parts(self) -> dict[str, str]:

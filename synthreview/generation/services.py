@@ -5,29 +5,29 @@ from __future__ import annotations
 import functools
 import itertools
 import secrets
-import uuid
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from decimal import ROUND_UP, Decimal
 from typing import Any
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import F, Max
-from django.db.models.functions import Now, Round
+from django.db.models import Max
+from django.db.models.functions import Now
 
 from synthreview.accounts.models import User
-from synthreview.catalog.models import Dataset, LabelClass
-from synthreview.generation import storage
-from synthreview.generation.generators.base import DrawRequest, Generator
-from synthreview.generation.models import Budget, Call, Run
+from synthreview.catalog.models import Dataset, LabelClass, ReferenceImage, ReferenceUse
+from synthreview.generation.generators.base import FUSION, INPUTS, TEXT, DrawRequest, Generator
+from synthreview.generation.models import Call, CallInput, GeneratedImage, InputRole, Run
 from synthreview.lib.adapters import load_adapter
 from synthreview.prompting.models import Prompt
+from synthreview.prompting.techniques import TECHNIQUES
+from synthreview.spending import spool
+from synthreview.spending.models import Budget
+from synthreview.spending.services import OverBudgetError, reserve, retry_paid
 from synthreview.work.models import WorkState
-from synthreview.work.services import enqueue_on_commit, retry
+from synthreview.work.services import enqueue_on_commit
 
-MICRO_USD = Decimal("0.000001")
 MAX_IMAGES_PER_RUN = 1_000_000
 MAX_IMAGES_PER_CALL = 4  # small calls: progress is seen, and little is lost with one
 
@@ -50,13 +50,46 @@ def load_generators() -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class RunPlan:
-    """What a run would do: its calls, and the most that they cost."""
+class Order:
+    """One thing to draw: its prompt, and for a derivation the images that go in."""
 
-    requests: list[tuple[Prompt, int, int]]  # prompt, images, seed
+    prompt: Prompt
+    inputs: tuple[GeneratedImage | ReferenceImage, ...] = ()
+    mask_sha256: str = ""
+
+
+def orders_of(prompts: Iterable[Prompt]) -> list[Order]:
+    """Return one order for each prompt, without inputs."""
+    return [Order(prompt) for prompt in prompts]
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedCall:
+    """One request of a run before it is on record."""
+
+    order: Order
+    count: int
+    seed: int
+    estimated_micro_usd: int
+
+
+@dataclass(frozen=True, slots=True)
+class RunPlan:
+    """What a run would do: its calls, the most that they cost, and what is only emulated."""
+
+    calls: list[PlannedCall]
     image_count: int
-    estimated_usd: Decimal
     is_repeatable: bool
+    emulation: str = ""
+
+    @property
+    def estimated_micro_usd(self) -> int:
+        return sum(call.estimated_micro_usd for call in self.calls)
+
+
+def capability_of(technique: str) -> str:
+    """Return what a generator is asked for by a technique: text, variation, fusion, …"""
+    return TEXT if TECHNIQUES[technique].is_text else technique
 
 
 def approved_prompts(
@@ -85,54 +118,82 @@ def _in_turn(groups: Sequence[Sequence[Prompt]]) -> list[Prompt]:
 
 def plan_run(
     *,
-    prompts: Sequence[Prompt],
+    orders: Sequence[Order],
     count: int,
     generator_alias: str,
     size_px: int = 512,
     seed: int = 0,
+    negative_prompt: str = "",
     options: Mapping[str, Any] | None = None,
 ) -> RunPlan:
-    """Share `count` images evenly over the prompts. Raises RunError, UnknownAdapterError."""
+    """Share `count` images evenly over the orders. Raises RunError, UnknownAdapterError."""
     chosen = generator(generator_alias)
     able = chosen.capabilities()
-    if not prompts:
+    if not orders:
         raise RunError("There is no approved prompt to draw: write and approve prompts first.")
     if not 1 <= count <= MAX_IMAGES_PER_RUN:
         raise RunError(f"{count} images: choose between 1 and {MAX_IMAGES_PER_RUN:,}.")
     if size_px not in able.sizes_px:
         sizes = ", ".join(map(str, able.sizes_px))
         raise RunError(f"{chosen.title} draws no {size_px} px images; it draws {sizes}.")
-    per_call = min(able.images_per_call, MAX_IMAGES_PER_CALL)
-    requests: list[tuple[Prompt, int, int]] = []
-    total = Decimal(0)
+    if negative_prompt and not able.takes_negative_prompt:
+        raise RunError(f"{chosen.title} takes no negative prompt: leave it empty.")
+    capabilities = {capability_of(order.prompt.technique) for order in orders}
+    if lacking := sorted(capabilities - able.able):
+        raise RunError(
+            f"{chosen.title} cannot do {', '.join(lacking)}; "
+            f"it can do {', '.join(sorted(able.able))}."
+        )
+    _check_inputs(orders)
+    calls: list[PlannedCall] = []
     next_seed = seed
-    for number, prompt in enumerate(prompts):
-        wanted = count // len(prompts) + (number < count % len(prompts))
+    per_call = min(able.images_per_call, MAX_IMAGES_PER_CALL)
+    for number, order in enumerate(orders):
+        wanted = count // len(orders) + (number < count % len(orders))
         while wanted > 0:
             images = min(wanted, per_call)
             request = DrawRequest(
-                prompt=prompt.text,
+                prompt=order.prompt.text,
                 count=images,
                 size_px=size_px,
                 seed=next_seed,
+                capability=capability_of(order.prompt.technique),
+                negative_prompt=negative_prompt,
+                slots=order.prompt.slots,
                 options=options or {},
             )
-            total += chosen.estimate_usd(request)
-            requests.append((prompt, images, next_seed))
+            price = chosen.estimate_micro_usd(request)
+            calls.append(PlannedCall(order, images, next_seed, price))
             next_seed += images
             wanted -= images
-    return RunPlan(requests, count, total, able.takes_idempotency_key)
+    emulated = [able.emulated[name] for name in sorted(capabilities) if name in able.emulated]
+    return RunPlan(calls, count, able.takes_idempotency_key, "; ".join(emulated))
+
+
+def _check_inputs(orders: Iterable[Order]) -> None:
+    for order in orders:
+        technique = order.prompt.technique
+        needed = INPUTS[capability_of(technique)]
+        if len(order.inputs) != needed:
+            raise RunError(
+                f"{TECHNIQUES[technique].title} needs {needed} images to start from; "
+                f"{len(order.inputs)} were given for {order.prompt.text!r}."
+            )
+        kept_apart = (ReferenceUse.TEST, ReferenceUse.TRAIN)
+        if any(getattr(image, "use", None) in kept_apart for image in order.inputs):
+            raise RunError("An image of a real training or test set never becomes a source.")
 
 
 @transaction.atomic
 def start_run(
     *,
     dataset: Dataset,
-    prompts: Sequence[Prompt],
+    orders: Sequence[Order],
     count: int,
     generator_alias: str,
     size_px: int = 512,
     seed: int | None = None,
+    negative_prompt: str = "",
     options: Mapping[str, Any] | None = None,
     created_by: User | None = None,
 ) -> Run:
@@ -142,24 +203,28 @@ def start_run(
     """
     seed = secrets.randbelow(2**31) if seed is None else seed
     plan = plan_run(
-        prompts=prompts,
+        orders=orders,
         count=count,
         generator_alias=generator_alias,
         size_px=size_px,
         seed=seed,
+        negative_prompt=negative_prompt,
         options=options,
     )
     # The lock keeps two runs of one dataset from taking one number.
     Dataset.objects.select_for_update().get(pk=dataset.pk)
-    # Rounded up, so that the calls' shares never free more than was reserved.
-    share = (plan.estimated_usd / len(plan.requests)).quantize(MICRO_USD, ROUND_UP)
-    _reserve(dataset, share * len(plan.requests))
+    try:
+        reserve(dataset, plan.estimated_micro_usd)
+    except OverBudgetError as error:
+        raise RunError(str(error)) from error
     last = Run.objects.filter(dataset=dataset).aggregate(last=Max("number"))["last"] or 0
     run = Run.objects.create(
         dataset=dataset,
         number=last + 1,
         generator=generator_alias,
         options=dict(options or {}),
+        negative_prompt=negative_prompt,
+        emulation=plan.emulation,
         size_px=size_px,
         seed=seed,
         image_count=count,
@@ -168,63 +233,59 @@ def start_run(
     calls = [
         Call(
             run=run,
-            prompt=prompt,
-            count=images,
-            seed=call_seed,
+            prompt=planned.order.prompt,
+            count=planned.count,
+            seed=planned.seed,
+            mask_sha256=planned.order.mask_sha256,
             is_repeatable=plan.is_repeatable,
-            estimated_usd=share,
+            estimated_micro_usd=planned.estimated_micro_usd,
         )
-        for prompt, images, call_seed in plan.requests
+        for planned in plan.calls
     ]
     Call.objects.bulk_create(calls, batch_size=500)
+    inputs = [
+        _input_of(call, position, image)
+        for call, planned in zip(calls, plan.calls, strict=True)
+        for position, image in enumerate(planned.order.inputs)
+    ]
+    CallInput.objects.bulk_create(inputs, batch_size=500)
     enqueue_on_commit(calls)
     return run
 
 
-def _reserve(dataset: Dataset, amount_usd: Decimal) -> None:
-    if not amount_usd:
-        return
-    budget, _ = Budget.objects.get_or_create(dataset=dataset)
-    won = Budget.objects.filter(
-        pk=budget.pk, limit_usd__gte=Round(F("reserved_usd") + F("spent_usd") + amount_usd, 6)
-    ).update(reserved_usd=Round(F("reserved_usd") + amount_usd, 6))
-    if not won:
-        left = budget.limit_usd - budget.reserved_usd - budget.spent_usd
-        raise RunError(
-            f"The run may cost up to ${amount_usd:.2f}, and ${left:.2f} of the budget is left."
-        )
-
-
-def settle_money(dataset_id: int, *, estimated_usd: Decimal, billed_usd: Decimal) -> None:
-    """Turn a call's reservation into what it really cost."""
-    Budget.objects.settle(dataset_id, estimated_usd=estimated_usd, billed_usd=billed_usd)
+def _input_of(call: Call, position: int, image: GeneratedImage | ReferenceImage) -> CallInput:
+    roles = {
+        FUSION: (InputRole.SUBJECT, InputRole.SETTING),
+    }.get(call.prompt.technique, (InputRole.SOURCE,))
+    field = "reference" if isinstance(image, ReferenceImage) else "image"
+    return CallInput(call=call, position=position, role=roles[position], **{field: image})
 
 
 @transaction.atomic
 def stop_run(run: Run) -> int:
-    """Cancel what has not been sent; what is being drawn comes to its end. Returns how many."""
-    freed = Decimal(0)
+    """Cancel what has not been sent; what is being drawn comes to its end. Returns how many.
+
+    A call whose answer lies in the spool is paid for: it goes on, and its images arrive.
+    """
+    freed = 0
     stopped = 0
     for call in run.calls.filter(state=WorkState.READY):
+        if spool.exists(call.spool_key):
+            continue
         # One by one and conditional: a worker may claim any of them meanwhile.
         if run.calls.filter(pk=call.pk, state=WorkState.READY).update(
             state=WorkState.CANCELLED, settled_at=Now()
         ):
             stopped += 1
-            freed += call.estimated_usd
-    settle_money(run.dataset_id, estimated_usd=freed, billed_usd=Decimal(0))
+            freed += call.estimated_micro_usd
+    Budget.objects.settle(run.dataset_id, estimated_micro_usd=freed, billed_micro_usd=0)
     return stopped
 
 
 @transaction.atomic
 def retry_run(run: Run) -> int:
     """Draw failed calls again; returns how many. Raises RunError where the budget is used up."""
-    failed: Iterable[Call] = list(run.calls.filter(state=WorkState.FAILED))
-    _reserve(run.dataset, sum((call.estimated_usd for call in failed), Decimal(0)))
-    for call in failed:
-        # A new key, or the provider would give the same useless answer again; but an answer
-        # that was spooled is paid for, and is used.
-        key = str(call.idempotency_key)
-        renewed = {} if storage.read_spool(key) else {"idempotency_key": uuid.uuid4()}
-        run.calls.filter(pk=call.pk, state=WorkState.FAILED).update(sent_at=None, **renewed)
-    return retry(failed)
+    try:
+        return retry_paid(run.dataset, list(run.calls.filter(state=WorkState.FAILED)))
+    except OverBudgetError as error:
+        raise RunError(str(error)) from error

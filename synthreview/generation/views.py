@@ -15,10 +15,10 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from synthreview.catalog.pages import open_dataset, page_or_part, signed_in
 from synthreview.catalog.permissions import Action
+from synthreview.catalog.storage import blobs
 from synthreview.generation import services
 from synthreview.generation.forms import RunForm
 from synthreview.generation.models import Call, GeneratedImage, Run
-from synthreview.generation.storage import blobs
 from synthreview.lib.adapters import UnknownAdapterError
 from synthreview.lib.images import EXTENSIONS, RENDITIONS_PX
 from synthreview.work.models import OPEN_STATES, WorkState
@@ -65,7 +65,7 @@ def new_run(request: HttpRequest, slug: str) -> HttpResponse:
         try:
             run = services.start_run(
                 dataset=dataset,
-                prompts=form.prompts(),
+                orders=services.orders_of(form.prompts()),
                 created_by=signed_in(request),
                 **form.order,
             )
@@ -85,7 +85,7 @@ def estimate(request: HttpRequest, slug: str) -> HttpResponse:
         prompts = form.prompts()
         context["prompt_count"] = len(prompts)
         try:
-            context["plan"] = services.plan_run(prompts=prompts, **form.order)
+            context["plan"] = services.plan_run(orders=services.orders_of(prompts), **form.order)
         except services.RunError as error:
             form.add_error(None, str(error))
     return render(request, "generation/_estimate.html", context | {"form": form})
@@ -127,7 +127,8 @@ def _progress_of(run: Run) -> dict[str, Any]:
             and not run.calls.filter(settled_at__gt=timezone.now() - PATIENCE).exists()
         ),
         "spent": run.calls.aggregate(
-            billed=Sum("billed_usd", default=0), estimated=Sum("estimated_usd", default=0)
+            billed=Sum("billed_micro_usd", default=0),
+            estimated=Sum("estimated_micro_usd", default=0),
         ),
     }
 

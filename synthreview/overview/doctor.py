@@ -24,6 +24,7 @@ from django.db.models import Count
 from redis.exceptions import RedisError
 from rq import Worker
 
+from synthreview.generation.generators.base import Health
 from synthreview.generation.services import generator
 from synthreview.prompting.services import author
 from synthreview.scoring.models import ScorerVersion
@@ -330,18 +331,21 @@ def _check_files(area: str, alias: str, options: Mapping[str, Any]) -> Findings:
 
 
 def check_adapters() -> Findings:
-    kinds: tuple[tuple[str, Mapping[str, Any], Callable[[str], Any]], ...] = (
-        ("generators", settings.GENERATORS, generator),
-        ("authors", settings.AUTHORS, author),
+    kinds: tuple[tuple[str, Mapping[str, Any], Callable[[str], Health]], ...] = (
+        ("generators", settings.GENERATORS, lambda alias: generator(alias).health()),
+        ("authors", settings.AUTHORS, lambda alias: Health(tuple(author(alias).health()))),
     )
-    for area, setting, load in kinds:
+    for area, setting, health_of in kinds:
         for alias in setting:
             try:
-                faults = load(alias).health()
+                health = health_of(alias)
             except Exception as error:  # noqa: BLE001 - an adapter of any kind
-                faults = [f"it cannot be built: {type(error).__name__}: {_first_line(error)}"]
+                said = f"it cannot be built: {type(error).__name__}: {_first_line(error)}"
+                health = Health((said,))
+            faults = health.faults
             if not faults:
-                yield Finding(area, Level.OK, f"{alias} is ready.")
+                known = " ".join(("", *health.facts))
+                yield Finding(area, Level.OK, f"{alias} is ready.{known}")
             for fault in faults:
                 yield Finding(
                     area,

@@ -11,8 +11,8 @@ from django.db import transaction
 from django.db.models import F
 
 from synthreview.catalog.models import LabelClass
+from synthreview.catalog.storage import blobs
 from synthreview.generation.models import GeneratedImage
-from synthreview.generation.storage import blobs
 from synthreview.lib.images import BadImageError, DecodedImage, decode
 from synthreview.scoring.models import Embedding, Score, ScorerVersion, ScoringPass, unscored
 from synthreview.scoring.scorers.base import ScoreRequest, ScoreResult

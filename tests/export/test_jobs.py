@@ -10,12 +10,12 @@ from django.utils import timezone
 
 from synthreview.accounts.models import User
 from synthreview.catalog.models import Dataset
+from synthreview.catalog.storage import blobs
 from synthreview.export import jobs, services
 from synthreview.export.jobs import write_export
 from synthreview.export.models import Export
 from synthreview.export.splits import parse_ratio
 from synthreview.export.writers.imagefolder import ImageFolderWriter
-from synthreview.generation.storage import blobs
 from synthreview.work.models import WorkState
 from synthreview.work.services import retry, sweep
 from tests.factories import make_approved_image, make_dataset, make_user

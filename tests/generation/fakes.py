@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from decimal import Decimal
 from typing import Any
 
 from synthreview.generation.generators.base import (
@@ -12,11 +11,12 @@ from synthreview.generation.generators.base import (
     DrawnImage,
     DrawRequest,
     DrawResult,
+    Health,
 )
 from synthreview.generation.services import generator
 from tests.factories import tiny_png
 
-PRICE = Decimal("0.04")
+PRICE = 40_000
 
 
 class ScriptedGenerator:
@@ -35,14 +35,14 @@ class ScriptedGenerator:
 
     def capabilities(self) -> Capabilities:
         return Capabilities(
-            techniques=frozenset({"text"}),
+            able=frozenset({"text", "variation", "fusion"}),
             sizes_px=(256, 512),
             images_per_call=4,
             takes_seed=True,
             takes_idempotency_key=self.is_repeatable,
         )
 
-    def estimate_usd(self, request: DrawRequest) -> Decimal:
+    def estimate_micro_usd(self, request: DrawRequest) -> int:
         return self.price * request.count
 
     def draw(self, request: DrawRequest, *, idempotency_key: str) -> DrawResult:
@@ -56,7 +56,7 @@ class ScriptedGenerator:
             raise step.error
         images = step if isinstance(step, tuple) else self._images(request)
         cost = self.price * request.count
-        return DrawResult(images=images, model="scripted", model_version="7", cost_usd=cost)
+        return DrawResult(images=images, model="scripted", model_version="7", cost_micro_usd=cost)
 
     def _images(self, request: DrawRequest) -> tuple[DrawnImage, ...]:
         seed = request.seed or 0
@@ -65,8 +65,8 @@ class ScriptedGenerator:
             for i in range(request.count)
         )
 
-    def health(self) -> list[str]:
-        return []
+    def health(self) -> Health:
+        return Health()
 
 
 class AfterCharge:
@@ -78,7 +78,7 @@ class AfterCharge:
 
 @contextmanager
 def scripted(
-    settings: Any, *, is_repeatable: bool = False, price: Decimal = PRICE
+    settings: Any, *, is_repeatable: bool = False, price: int = PRICE
 ) -> Iterator[type[ScriptedGenerator]]:
     """Put a fresh scripted generator in place of all others, under the name "scripted"."""
 

@@ -11,10 +11,11 @@ from django.core.management import CommandError, call_command
 
 from synthreview.catalog.models import Dataset
 from synthreview.catalog.services import set_axis_values
-from synthreview.generation.generators.base import RefusedError, TransientError
-from synthreview.generation.models import Budget, Call, GeneratedImage, Run
+from synthreview.generation.models import Call, GeneratedImage, Run
 from synthreview.generation.services import generator
+from synthreview.lib.outcomes import RefusedError, TransientError
 from synthreview.prompting.models import Prompt
+from synthreview.spending.models import Budget
 from tests.factories import make_dataset, make_image, make_prompt
 from tests.generation.fakes import ScriptedGenerator, scripted
 
@@ -68,7 +69,7 @@ def test_without_wait_it_only_orders(world: Dataset, capsys: pytest.CaptureFixtu
 def test_failed_calls_end_it_with_code_1_and_their_reasons(
     world: Dataset, fake: type[ScriptedGenerator], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    Budget.objects.create(dataset=world, limit_usd=9)
+    Budget.objects.create(dataset=world, limit_micro_usd=9_000_000)
     for _ in range(3):
         make_prompt(world.classes.get(name="car"))
     fake.script[:] = [
@@ -88,7 +89,7 @@ def test_failed_calls_end_it_with_code_1_and_their_reasons(
 def test_it_waits_for_what_was_put_off(
     world: Dataset, fake: type[ScriptedGenerator], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    Budget.objects.create(dataset=world, limit_usd=9)
+    Budget.objects.create(dataset=world, limit_micro_usd=9_000_000)
     make_prompt(world.classes.get(name="car"))
     error = TransientError("busy")
     error.retry_after_s = 0.3  # type: ignore[attr-defined]

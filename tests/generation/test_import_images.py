@@ -13,8 +13,9 @@ import pytest
 from django.conf import settings as project
 from django.core.management import CommandError, call_command
 
+from synthreview.catalog import storage
 from synthreview.catalog.models import Dataset
-from synthreview.generation import importing, storage
+from synthreview.generation import importing
 from synthreview.generation.models import GeneratedImage, Run
 from tests.factories import make_dataset, tiny_png
 

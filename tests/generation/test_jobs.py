@@ -4,27 +4,29 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Iterator
-from decimal import Decimal
 from typing import Any
 
 import pytest
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from synthreview.generation import jobs, storage
-from synthreview.generation.generators.base import (
-    DrawnImage,
-    GeneratorError,
+from synthreview.catalog import storage
+from synthreview.generation import jobs
+from synthreview.generation.generators.base import DrawnImage
+from synthreview.generation.jobs import draw, draw_call
+from synthreview.generation.models import Call, GeneratedImage, ImageTruth, Run
+from synthreview.generation.services import orders_of, retry_run, start_run
+from synthreview.lib.outcomes import (
     OutcomeUnknownError,
     OutOfCreditError,
     PermanentError,
     RateLimitedError,
     RefusedError,
+    ServiceError,
     TransientError,
 )
-from synthreview.generation.jobs import draw, draw_call
-from synthreview.generation.models import Budget, Call, GeneratedImage, ImageTruth, Run
-from synthreview.generation.services import retry_run, start_run
+from synthreview.spending import performing, spool
+from synthreview.spending.models import Budget
 from synthreview.work.models import WorkState
 from synthreview.work.services import take_back_overdue
 from tests.factories import make_dataset, make_prompt, tiny_png
@@ -51,11 +53,11 @@ def repeatable(settings: Any) -> Iterator[type[ScriptedGenerator]]:
 
 def make_ready(count: int = 2, prompts: int = 1) -> Run:
     dataset = make_dataset()
-    Budget.objects.create(dataset=dataset, limit_usd=10)
+    Budget.objects.create(dataset=dataset, limit_micro_usd=10_000_000)
     car = dataset.classes.get(name="car")
     return start_run(
         dataset=dataset,
-        prompts=[make_prompt(car) for _ in range(prompts)],
+        orders=orders_of(make_prompt(car) for _ in range(prompts)),
         count=count,
         generator_alias="scripted",
         seed=100,
@@ -66,9 +68,9 @@ def only_call(run: Run) -> Call:
     return run.calls.get()
 
 
-def money(run: Run) -> tuple[Decimal, Decimal]:
+def money(run: Run) -> tuple[int, int]:
     budget = Budget.objects.get(dataset=run.dataset)
-    return budget.reserved_usd, budget.spent_usd
+    return budget.reserved_micro_usd, budget.spent_micro_usd
 
 
 def make_due(run: Run) -> None:
@@ -82,7 +84,8 @@ def test_a_call_becomes_images_with_their_history(fake: type[ScriptedGenerator])
     run = make_ready(count=3)
     draw_call(only_call(run).pk)
     call = only_call(run)
-    assert (call.state, call.lease_token, call.billed_usd) == (WorkState.DONE, None, 3 * PRICE)
+    assert (call.state, call.lease_token) == (WorkState.DONE, None)
+    assert call.billed_micro_usd == 3 * PRICE
     assert call.sent_at
     images = GeneratedImage.objects.filter(run=run).order_by("position")
     assert [(image.position, image.seed) for image in images] == [(0, 100), (1, 101), (2, 102)]
@@ -95,7 +98,7 @@ def test_a_call_becomes_images_with_their_history(fake: type[ScriptedGenerator])
         assert ImageTruth.objects.get(image=image).facts == {"drawn": image.seed}
     assert len({image.family for image in images}) == 3
     assert money(run) == (0, 3 * PRICE)
-    assert storage.read_spool(str(call.idempotency_key)) is None
+    assert spool.read(call.spool_key) is None
 
 
 def test_a_second_delivery_does_nothing(fake: type[ScriptedGenerator]) -> None:
@@ -161,11 +164,11 @@ def test_a_fault_that_does_not_pass_is_set_aside(fake: type[ScriptedGenerator]) 
         RefusedError("policy"),
         PermanentError("wrong size"),
         OutOfCreditError("account empty"),
-        GeneratorError("broken"),
+        ServiceError("broken"),
     ],
 )
 def test_a_lasting_fault_ends_the_call_with_its_words(
-    fake: type[ScriptedGenerator], error: GeneratorError
+    fake: type[ScriptedGenerator], error: ServiceError
 ) -> None:
     run = make_ready()
     fake.script[:] = [error]
@@ -240,12 +243,12 @@ def test_bytes_that_are_no_image_fail_the_call(fake: type[ScriptedGenerator], da
 def kill_at(monkeypatch: pytest.MonkeyPatch, point: str, *, after: bool = False) -> None:
     """Let the first arrival at `point` end the worker, before or after it does its work."""
     module, name = {
-        "spool": (storage, "write_spool"),
+        "spool": (spool, "write"),
         "blobs": (jobs, "_as_spooled"),
-        "rows": (jobs, "_make_rows"),
+        "rows": (performing, "_keep"),
         "image": (jobs, "_image_of"),
-        "settle": (jobs, "_settle"),
-        "clear": (storage, "clear_spool"),
+        "settle": (performing, "_settle"),
+        "clear": (spool, "clear"),
     }[point]
     whole = getattr(module, name)
 
@@ -283,7 +286,7 @@ def test_killed_once_the_answer_is_spooled_it_goes_on_and_pays_once(
     assert len(fake.charges) == len(fake.requests) == 1
     assert sorted(image.seed or 0 for image in GeneratedImage.objects.all()) == [100, 101, 102]
     assert money(run) == (0, 3 * PRICE)
-    assert storage.read_spool(str(only_call(run).idempotency_key)) is None
+    assert spool.read(only_call(run).spool_key) is None
 
 
 def test_killed_after_its_rows_nothing_is_left_to_do(
@@ -332,15 +335,15 @@ def test_the_rows_of_a_worker_that_lost_its_lease_do_not_count(
     fake: type[ScriptedGenerator], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = make_ready()
-    whole = jobs._make_rows
+    whole = performing._keep
 
-    def overtaken(call: Call, token: Any, answer: dict[str, Any]) -> None:
-        monkeypatch.setattr(jobs, "_make_rows", whole)
+    def overtaken(call: Call, *args: Any) -> None:
+        monkeypatch.setattr(performing, "_keep", whole)
         let_lease_run_out(run)  # while this worker hangs, another one takes the call
         draw_call(call.pk)
-        whole(call, token, answer)
+        whole(call, *args)
 
-    monkeypatch.setattr(jobs, "_make_rows", overtaken)
+    monkeypatch.setattr(performing, "_keep", overtaken)
     draw_call(only_call(run).pk)
     assert GeneratedImage.objects.count() == 2
     assert money(run) == (0, 2 * PRICE)
@@ -355,7 +358,7 @@ def test_a_full_disk_loses_no_paid_answer(
     def full(key: str, answer: dict[str, Any]) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(storage, "write_spool", full)
+    monkeypatch.setattr(spool, "write", full)
     draw_call(only_call(run).pk)
     call = only_call(run)
     assert call.state == WorkState.UNKNOWN

@@ -17,7 +17,7 @@ from synthreview.generation.generators.base import (
     DrawnImage,
     DrawRequest,
     DrawResult,
-    PermanentError,
+    Health,
 )
 from synthreview.generation.generators.sketch import SketchGenerator, scene, vocabulary
 from synthreview.generation.generators.sketch.render import (
@@ -26,6 +26,7 @@ from synthreview.generation.generators.sketch.render import (
     render_scene,
 )
 from synthreview.generation.generators.sketch.understanding import Understood, understand
+from synthreview.lib.outcomes import PermanentError
 
 EVERYTHING = "a watercolour of a red car parked on the beach"
 
@@ -237,13 +238,13 @@ def test_the_answer_is_what_was_asked_and_costs_nothing() -> None:
     request = DrawRequest(prompt="a cup", count=2, size_px=256)
     result = generator.draw(request, idempotency_key="key")
     assert (result.model, result.model_version) == ("sketch", RENDERER_VERSION)
-    assert result.cost_usd == generator.estimate_usd(request) == 0
+    assert result.cost_micro_usd == generator.estimate_micro_usd(request) == 0
     assert len(result.images) == 2
     for image in result.images:
         assert image.media_type == "image/png"
         assert decoded(image).size == (256, 256)
         assert decoded(image).mode == "RGB"
-    assert generator.health() == []
+    assert generator.health() == Health()
 
 
 @pytest.mark.parametrize("size_px", SketchGenerator().capabilities().sizes_px)
@@ -258,7 +259,7 @@ def test_every_offered_size_is_drawn(size_px: int) -> None:
         ({"count": 0}, "1 to 16"),
         ({"count": 17}, "1 to 16"),
         ({"seed": -1}, "seed"),
-        ({"technique": "fusion"}, "text only"),
+        ({"capability": "fusion"}, "text only"),
         ({"options": {"fault_rate": 1.5}}, "0 to 1"),
         ({"options": {"fault_rate": "often"}}, "0 to 1"),
         ({"options": {"fault_rate": True}}, "0 to 1"),

@@ -14,6 +14,7 @@ import redis as redis_client
 from django.conf import settings as project
 from django.core.management import CommandError, call_command
 
+from synthreview.generation.generators.base import Health
 from synthreview.generation.services import generator
 from synthreview.overview import checks, doctor
 from synthreview.overview.doctor import Finding, Level, examine
@@ -111,8 +112,8 @@ def test_an_adapter_that_is_ill_is_named(settings: Any) -> None:
 
 
 class Ill:
-    def health(self) -> list[str]:
-        return ["the key is missing"]
+    def health(self) -> Health:
+        return Health(("the key is missing",))
 
 
 def test_a_damaged_model_is_named(settings: Any, tmp_path: Path) -> None:

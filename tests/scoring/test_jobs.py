@@ -10,7 +10,7 @@ import pytest
 from django.db.models.functions import Now
 
 from synthreview.catalog.models import Dataset
-from synthreview.generation.storage import blobs
+from synthreview.catalog.storage import blobs
 from synthreview.scoring import jobs
 from synthreview.scoring.jobs import score
 from synthreview.scoring.models import Embedding, Score, ScorerVersion, ScoringPass, unscored

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import uuid
-from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -12,9 +11,10 @@ from django.db.models import Model
 from django.utils import timezone
 
 from synthreview.catalog.models import Axis, AxisValue, LabelClass, Membership, QualityPolicy
-from synthreview.generation.models import Budget, Call, GeneratedImage, Run
+from synthreview.generation.models import Call, GeneratedImage, Run
 from synthreview.prompting.models import Prompt
 from synthreview.scoring.models import Embedding, Score, ScorerVersion, ScoringPass
+from synthreview.spending.models import Budget
 from synthreview.work.models import WorkState
 from synthreview.work.services import work_models
 from tests.factories import (
@@ -159,24 +159,23 @@ def test_generation_refuses_bad_rows(call: Call) -> None:
         image_count=1,
     )
     refused(Call, "generation_call_count", run=run, prompt=call.prompt, count=0)
-    refused(
-        Call, "generation_call_money", run=run, prompt=call.prompt, estimated_usd=Decimal("-0.01")
-    )
-    refused(Call, "generation_call_money", run=run, prompt=call.prompt, billed_usd=Decimal("-0.01"))
+    refused(Call, "generation_call_money", run=run, prompt=call.prompt, estimated_micro_usd=-1)
+    refused(Call, "generation_call_money", run=run, prompt=call.prompt, billed_micro_usd=-1)
     refused(Call, "", run=run, prompt=call.prompt, idempotency_key=call.idempotency_key)
 
 
 @pytest.mark.parametrize(
     "money",
     [
-        {"limit_usd": 1, "reserved_usd": Decimal("0.6"), "spent_usd": Decimal("0.5")},
-        {"limit_usd": 1, "reserved_usd": -1},
-        {"limit_usd": 1, "spent_usd": -1},
-        {"limit_usd": -1},
+        {"limit_micro_usd": 10, "reserved_micro_usd": 6, "spent_micro_usd": 5},
+        {"limit_micro_usd": 1, "reserved_micro_usd": -1},
+        {"limit_micro_usd": 1, "spent_micro_usd": -1},
+        {"limit_micro_usd": -1},
+        {"overrun_micro_usd": -1},
     ],
 )
 def test_a_budget_is_never_passed(money: dict[str, Any]) -> None:
-    refused(Budget, "generation_budget_kept", dataset=make_dataset(), **money)
+    refused(Budget, "spending_budget_kept", dataset=make_dataset(), **money)
 
 
 def test_images_are_there_once() -> None:

@@ -1,35 +1,51 @@
-"""What every generator is: one small contract, and the errors it may raise.
+"""What every generator is: one small contract.
 
 Adapters live beside this file, one file (or folder) each. They know nothing of
 Django, touch no row, read no setting and never retry by themselves: the job
-that calls them does that, so that no call is paid twice.
+that calls them does that, so that no call is paid twice. What they may raise is
+drawn in lib/outcomes.py.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from decimal import Decimal
 from typing import Any, Protocol
+
+# What a generator can be asked for. The text techniques (plain, environment, style,
+# adversarial) are all "text"; the others are their own.
+TEXT, VARIATION, FUSION, INPAINT, TYPOGRAPHIC = (
+    "text",
+    "variation",
+    "fusion",
+    "inpaint",
+    "typographic",
+)
+CAPABILITIES = (TEXT, VARIATION, FUSION, INPAINT, TYPOGRAPHIC)
+# How many images go in, by capability.
+INPUTS = {TEXT: 0, VARIATION: 1, FUSION: 2, INPAINT: 1, TYPOGRAPHIC: 1}
 
 
 @dataclass(frozen=True, slots=True)
 class DrawRequest:
     """One request for `count` images; a frozen value that can be logged and repeated.
 
-    `technique` is one of the capabilities. `images` are the inputs of variation,
-    fusion and inpaint, as encoded bytes; `mask` is a PNG in mode L, white = repaint.
-    `options` are the run's own settings for this generator (for example the
-    embedded generator's fault rate).
+    `capability` is one of CAPABILITIES. `images` are the inputs of all but text, as encoded
+    bytes (PNG, JPEG or WebP): of a fusion the subject first, then the setting. `mask` is a
+    PNG in mode L of the input's size, white = repaint. `prompt` is a caption, or for the
+    others an instruction; `slots` is what its slots say (the word to paste, what to change).
+    `options` are the run's own settings for this generator (for example strength).
     """
 
     prompt: str
     count: int = 1
     size_px: int = 512
     seed: int | None = None
-    technique: str = "text"
+    capability: str = TEXT
     images: tuple[bytes, ...] = ()
     mask: bytes | None = None
+    negative_prompt: str = ""
+    slots: Mapping[str, str] = field(default_factory=dict)
     options: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -37,36 +53,77 @@ class DrawRequest:
 class DrawnImage:
     """One encoded image and what the generator tells about it.
 
-    `private` never reaches reviewers, scorers or exports: the embedded generator
-    puts the truth of its picture there, for benchmarks and tests.
+    `facts` are shown with the image (safety result, scheduler, …). `private` never reaches
+    reviewers, scorers or exports: the embedded generator puts the truth of its picture there,
+    for benchmarks and tests.
     """
 
     data: bytes
     media_type: str
     seed: int | None = None
     revised_prompt: str | None = None
+    facts: Mapping[str, Any] = field(default_factory=dict)
     private: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class DrawResult:
-    """The answer to one request: exactly `count` images and what they cost."""
+    """The answer to one request: exactly `count` images and what they cost.
+
+    `usage` holds what the price was made of (tokens by kind), `raw` the provider's answer
+    without the image bytes, for the spool and for whoever audits the bill.
+    """
 
     images: tuple[DrawnImage, ...]
     model: str
     model_version: str
-    cost_usd: Decimal = Decimal(0)
+    cost_micro_usd: int = 0
+    usage: Mapping[str, int] = field(default_factory=dict)
+    raw: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """One setting that a run may give this generator; pages and commands make their fields of it.
+
+    `kind` is "number", "text" or "choice"; `least` and `most` bound a number.
+    """
+
+    name: str
+    title: str
+    kind: str
+    default: Any = None
+    least: float | None = None
+    most: float | None = None
+    choices: tuple[str, ...] = ()
+    help: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Capabilities:
-    """What a generator can do. `techniques`: text, variation, fusion, inpaint."""
+    """What a generator can do.
 
-    techniques: frozenset[str]
+    `emulated` says by name how it does a capability that its model lacks ("variation":
+    "an edit of one image"): shown before a run, and stored with it; never silently done.
+    """
+
+    able: frozenset[str]
     sizes_px: tuple[int, ...]
     images_per_call: int = 1
     takes_seed: bool = False
+    takes_negative_prompt: bool = False
     takes_idempotency_key: bool = False
+    emulated: Mapping[str, str] = field(default_factory=dict)
+    options: tuple[Option, ...] = ()
+    price: str = "free"
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """What is wrong (empty when all is well), and what is worth knowing (models, dates)."""
+
+    faults: tuple[str, ...] = ()
+    facts: tuple[str, ...] = ()
 
 
 class Generator(Protocol):
@@ -76,49 +133,17 @@ class Generator(Protocol):
     notice: str  # shown on pages and in exports; empty where there is nothing to say
 
     def capabilities(self) -> Capabilities:
-        """Say what can be asked; called before a run is made. Raises nothing."""
+        """Say what can be asked; called before a run is made. Raises nothing, asks nobody."""
         ...
 
-    def estimate_usd(self, request: DrawRequest) -> Decimal:
+    def estimate_micro_usd(self, request: DrawRequest) -> int:
         """Return an upper bound of what the request costs. Raises nothing."""
         ...
 
     def draw(self, request: DrawRequest, *, idempotency_key: str) -> DrawResult:
-        """Draw `request.count` images, or raise one of the errors below."""
+        """Draw `request.count` images, or raise one of lib/outcomes.py."""
         ...
 
-    def health(self) -> list[str]:
-        """Return what is wrong, one plain sentence each; empty when all is well."""
+    def health(self) -> Health:
+        """Look whether it would work; may ask the network. Raises nothing."""
         ...
-
-
-class GeneratorError(Exception):
-    """Base of everything a generator raises; itself a fault that will not pass by itself."""
-
-
-class PermanentError(GeneratorError):
-    """Wrong request or configuration: the same call will fail again."""
-
-
-class RefusedError(PermanentError):
-    """The provider's policy refused the prompt; not charged."""
-
-
-class OutOfCreditError(GeneratorError):
-    """The account is empty: pause the run, ask a person."""
-
-
-class TransientError(GeneratorError):
-    """Nothing was charged and the same call may succeed later."""
-
-
-class RateLimitedError(TransientError):
-    """Too many calls; `retry_after_s` is what the provider asked for, if it did."""
-
-    def __init__(self, message: str, *, retry_after_s: float | None = None) -> None:
-        super().__init__(message)
-        self.retry_after_s = retry_after_s
-
-
-class OutcomeUnknownError(GeneratorError):
-    """The bytes left and no proof of the outcome came back: it may have been charged."""

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import io
 import random
-from decimal import Decimal
 from typing import Any, Final
 
 from PIL import Image
 
 from synthreview.generation.generators.base import (
+    TEXT,
     Capabilities,
     DrawnImage,
     DrawRequest,
     DrawResult,
-    PermanentError,
+    Health,
+    Option,
 )
 from synthreview.generation.generators.sketch import vocabulary
 from synthreview.generation.generators.sketch.render import RENDERER_VERSION, render_scene
@@ -25,6 +26,7 @@ from synthreview.generation.generators.sketch.scene import (
     scene_drawn,
 )
 from synthreview.generation.generators.sketch.understanding import Understood, understand
+from synthreview.lib.outcomes import PermanentError
 
 SIZES_PX: Final = (256, 512, 768, 1024)
 IMAGES_PER_CALL: Final = 16
@@ -53,20 +55,31 @@ class SketchGenerator:
     def capabilities(self) -> Capabilities:
         """Say what can be asked."""
         return Capabilities(
-            techniques=frozenset({"text"}),
+            able=frozenset({TEXT}),
             sizes_px=SIZES_PX,
             images_per_call=IMAGES_PER_CALL,
             takes_seed=True,
             takes_idempotency_key=True,
+            options=(
+                Option(
+                    "fault_rate",
+                    "Faults on purpose",
+                    "number",
+                    default=DEFAULT_FAULT_RATE,
+                    least=0,
+                    most=1,
+                    help="How often Sketch draws something other than the caption says.",
+                ),
+            ),
         )
 
-    def estimate_usd(self, request: DrawRequest) -> Decimal:
+    def estimate_micro_usd(self, request: DrawRequest) -> int:
         """Return 0: drawing costs processor time only."""
-        return Decimal(0)
+        return 0
 
-    def health(self) -> list[str]:
+    def health(self) -> Health:
         """Return nothing wrong: there is no key, no network and no device to fail."""
-        return []
+        return Health()
 
     def draw(self, request: DrawRequest, *, idempotency_key: str) -> DrawResult:
         """Draw the request; image i has the seed of the request plus i.
@@ -88,8 +101,8 @@ class SketchGenerator:
 
     def _checked(self, request: DrawRequest) -> float:
         """Return the fault rate of a request that can be drawn, or raise PermanentError."""
-        if request.technique != "text":
-            raise PermanentError(f"technique {request.technique!r}: Sketch offers text only")
+        if request.capability != TEXT:
+            raise PermanentError(f"capability {request.capability!r}: Sketch offers text only")
         if request.size_px not in SIZES_PX:
             raise PermanentError(f"size {request.size_px} px: Sketch draws {_listed(SIZES_PX)} px")
         if not 1 <= request.count <= IMAGES_PER_CALL:

@@ -20,7 +20,7 @@ from synthreview.catalog.management.base import (
 from synthreview.catalog.models import Dataset
 from synthreview.generation.jobs import draw_call
 from synthreview.generation.models import GeneratedImage, Run
-from synthreview.generation.services import RunError, approved_prompts, start_run
+from synthreview.generation.services import RunError, approved_prompts, orders_of, start_run
 from synthreview.lib.adapters import UnknownAdapterError
 from synthreview.prompting.models import Prompt, PromptState
 from synthreview.prompting.services import write_prompts
@@ -94,7 +94,7 @@ class Command(DatasetCommand):
                 write_first_prompts(found)
             run = start_run(
                 dataset=found,
-                prompts=approved_prompts(found, classes=classes, techniques=techniques),
+                orders=orders_of(approved_prompts(found, classes=classes, techniques=techniques)),
                 count=count,
                 generator_alias=generator,
                 size_px=size_px,
