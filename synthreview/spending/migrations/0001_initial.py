@@ -10,7 +10,7 @@ class Migration(migrations.Migration):
     initial = True
 
     dependencies = [
-        ('catalog', '0004_reference_images'),
+        ('catalog', '0005_reference_images'),
     ]
 
     operations = [
