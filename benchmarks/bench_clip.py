@@ -15,7 +15,7 @@ from collections.abc import Sequence
 
 from PIL import Image
 
-from synthreview.generation.generators.sketch.adapter import encode_png
+from synthreview.generation.generators.checking import encode_png
 from synthreview.scoring.demo_clip import evaluation
 from synthreview.scoring.demo_clip.evaluation import Probe
 from synthreview.scoring.scorers.clip import ClipScorer

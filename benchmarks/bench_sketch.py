@@ -11,8 +11,8 @@ import sys
 import time
 from concurrent.futures import ProcessPoolExecutor
 
+from synthreview.generation.generators.checking import encode_png
 from synthreview.generation.generators.sketch import scene, vocabulary
-from synthreview.generation.generators.sketch.adapter import encode_png
 from synthreview.generation.generators.sketch.render import render_scene
 
 SIZE_PX = 512

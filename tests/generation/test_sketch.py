@@ -259,7 +259,7 @@ def test_every_offered_size_is_drawn(size_px: int) -> None:
         ({"count": 0}, "1 to 16"),
         ({"count": 17}, "1 to 16"),
         ({"seed": -1}, "seed"),
-        ({"capability": "fusion"}, "text only"),
+        ({"capability": "sculpture"}, "fusion, inpaint, text, variation"),
         ({"options": {"fault_rate": 1.5}}, "0 to 1"),
         ({"options": {"fault_rate": "often"}}, "0 to 1"),
         ({"options": {"fault_rate": True}}, "0 to 1"),
@@ -298,8 +298,23 @@ def test_the_truth_is_told_in_private_and_nowhere_in_the_file() -> None:
         assert truth["fault"] in scene.FAULTS
         assert truth["asked"]["object"] == "car"
         assert image.revised_prompt is None
-        assert decoded(image).info == {}
-        chunks = (b"tEXt", b"iTXt", b"zTXt", b"eXIf", b"tIME")
+        # The file says how it was asked for, as caption, seed and options of its row do.
+        (text,) = decoded(image).info.values()
+        asks = {
+            "object": "car",
+            "environment": "beach",
+            "style": "watercolour",
+            "colour": "red",
+            "action": "parked",
+        }
+        assert json.loads(text) == {
+            "version": 1,
+            "act": "text",
+            "seed": image.seed,
+            "faults": 1.0,
+            "asks": asks,
+        }
+        chunks = (b"iTXt", b"zTXt", b"eXIf", b"tIME")
         assert not any(kind in image.data for kind in chunks)
 
 

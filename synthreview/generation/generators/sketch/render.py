@@ -8,6 +8,7 @@ reduced large one.
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Final
@@ -51,10 +52,14 @@ def _wash(size_px: int, hour: tuple[RGB, RGB]) -> Image.Image:
     return corner.resize((size_px, size_px), Image.Resampling.BICUBIC)
 
 
-def render_scene(scene: Scene, size_px: int) -> Image.Image:
-    """Return the picture of a scene, RGB and square."""
+def render_scene(scene: Scene, size_px: int, parts: Sequence[Part] | None = None) -> Image.Image:
+    """Return the picture of a scene, RGB and square.
+
+    `parts` are the objects in it, far to near, where they are not the scene's own: a repair
+    moves nothing that it does not name.
+    """
     times = max(1, -(-_SMALLEST_PX // size_px))
-    image, mask = _compose(scene, size_px * times)
+    image, mask = _compose(scene, size_px * times, parts)
     drawing = Drawing(image, mask, scene.seed, paint_shows=scene.colour is not None)
     styled = STYLES[scene.style](drawing)
     if scene.unreadable:
@@ -67,11 +72,23 @@ def render_background(environment: str | None, style: str, seed: int, size_px: i
     return render_scene(Scene(None, environment, style, seed=seed), size_px)
 
 
-def _compose(scene: Scene, size_px: int) -> tuple[Image.Image, Image.Image]:
+def render_cutout(scene: Scene, size_px: int, parts: Sequence[Part] | None = None) -> Image.Image:
+    """Return the objects of a scene alone, in its style, on nothing: RGBA and square."""
+    image, mask = _compose(scene, size_px, parts)
+    drawing = Drawing(image, mask, scene.seed, paint_shows=scene.colour is not None)
+    styled = STYLES[scene.style](drawing)
+    styled.putalpha(mask)
+    return styled
+
+
+def _compose(
+    scene: Scene, size_px: int, parts: Sequence[Part] | None = None
+) -> tuple[Image.Image, Image.Image]:
     """Return the unstyled drawing and the mask of its objects."""
     place = PLACES[scene.environment]
     canvas = draw_place(scene.environment, scene.seed, size_px * _SHARP)
-    layers = [_object_layer(part, place, canvas, spot) for part, spot in _parts(scene, place)]
+    chosen = parts_of(scene) if parts is None else parts
+    layers = [_object_layer(part, place, canvas, spot) for part, spot in chosen]
     image = canvas.reduce(_SHARP)
     if scene.style in {"photo-like", "black and white"}:
         image = image.filter(ImageFilter.BoxBlur(size_px * 0.0032))
@@ -83,7 +100,7 @@ def _compose(scene: Scene, size_px: int) -> tuple[Image.Image, Image.Image]:
 
 
 @dataclass(frozen=True, slots=True)
-class _Spot:
+class Spot:
     """Where an object stands: centre, ground line, width, and whether it looks left."""
 
     x: float
@@ -94,10 +111,14 @@ class _Spot:
     afloat: bool = False
 
 
-def _parts(scene: Scene, place: Place) -> list[tuple[Scene, _Spot]]:
+Part = tuple[Scene, Spot]
+
+
+def parts_of(scene: Scene) -> list[Part]:
     """Return the objects to draw, far to near, each with its spot."""
     if scene.object is None:
         return []
+    place = PLACES[scene.environment]
     rng = random.Random(f"spot/{scene.seed}")
     width = SHAPES[scene.object].width * rng.uniform(0.84, 1.05)
     x, base = rng.uniform(0.4, 0.6), rng.uniform(*place.base)
@@ -106,18 +127,18 @@ def _parts(scene: Scene, place: Place) -> list[tuple[Scene, _Spot]]:
     if afloat:
         base = 0.62 + camera(scene.seed)
     if scene.intruder is None:
-        return [(scene, _Spot(x, base, width, flip, tilt, afloat))]
+        return [(scene, Spot(x, base, width, flip, tilt, afloat))]
     side = rng.choice((-1, 1))
     other = Scene(scene.intruder, scene.environment, scene.style, seed=scene.seed + 1)
     other_width = SHAPES[scene.intruder].width * 0.68
     return [
-        (other, _Spot(0.5 + side * 0.27, base - 0.03, other_width, not flip, 0.0)),
-        (scene, _Spot(0.5 - side * 0.17, base, width * 0.78, flip, tilt)),
+        (other, Spot(0.5 + side * 0.27, base - 0.03, other_width, not flip, 0.0)),
+        (scene, Spot(0.5 - side * 0.17, base, width * 0.78, flip, tilt)),
     ]
 
 
 def _object_layer(
-    scene: Scene, place: Place, canvas: Image.Image, spot: _Spot
+    scene: Scene, place: Place, canvas: Image.Image, spot: Spot
 ) -> tuple[Image.Image, tuple[int, int]]:
     """Draw the object on a transparent layer of its own, and its traces on the canvas."""
     assert scene.object is not None
