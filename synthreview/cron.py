@@ -11,7 +11,8 @@ from functools import partial
 from typing import Any
 
 from synthreview.prompting.uploads import drop_expired
-from synthreview.review.queue import admit, free_expired, reorder
+from synthreview.review.intake import admit, reorder
+from synthreview.review.queue import free_expired
 from synthreview.scoring.services import plan_scoring
 from synthreview.work.services import note_sweeper, sweep
 

@@ -169,16 +169,15 @@ def make_review(
     """Return the image's place in the queue, with its waiting looks, by its score if it has one."""
     score = fields.pop("score", None) or image.scores.order_by("pk").last()
     review = ImageReview.objects.create(
-        image=image, dataset=image.dataset, state=state, score=score, **fields
+        image=image, dataset=image.dataset, state=state, score=score, looks=looks, **fields
     )
     if state == ImageState.PENDING:
         for number in range(1, looks + 1):
-            ReviewSlot.objects.create(
-                image=image,
-                dataset=image.dataset,
+            ReviewSlot.of(
+                image,
                 number=number,
                 priority=score.value if score and score.value is not None else 0.5,
-            )
+            ).save()
     return review
 
 
@@ -194,21 +193,19 @@ def make_decision(
         client_token=uuid.uuid4(),
         **fields,
     )
-    ReviewSlot.objects.update_or_create(
-        image=image,
-        number=1,
-        defaults={
-            "dataset": image.dataset,
-            "priority": 0.5,
-            "state": SlotState.DECIDED,
-            "reviewer": reviewer,
-            "decision": decision,
-        },
-    )
+    slot = ReviewSlot.objects.filter(image=image, number=1).first()
+    slot = slot or ReviewSlot.of(image, priority=0.5)
+    slot.state, slot.reviewer, slot.decision = SlotState.DECIDED, reviewer, decision
+    slot.save()
     state = {Verdict.APPROVE: ImageState.APPROVED, Verdict.REJECT: ImageState.REJECTED}
     ImageReview.objects.update_or_create(
         image=image,
-        defaults={"dataset": image.dataset, "state": state.get(verdict, ImageState.PENDING)},
+        defaults={
+            "dataset": image.dataset,
+            "state": state.get(verdict, ImageState.PENDING),
+            "approvals": int(verdict == Verdict.APPROVE),
+            "rejections": int(verdict == Verdict.REJECT),
+        },
     )
     return decision
 

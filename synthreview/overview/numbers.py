@@ -30,6 +30,7 @@ class Tally:
     approved: int = 0
     rejected: int = 0
     disputed: int = 0
+    removed: int = 0
     target: int = 0
 
     def __str__(self) -> str:
@@ -41,7 +42,7 @@ class Tally:
     @property
     def admitted(self) -> int:
         """Images that are, or were, in the queue."""
-        return self.pending + self.approved + self.rejected + self.disputed
+        return self.pending + self.approved + self.rejected + self.disputed + self.removed
 
     @property
     def waiting(self) -> int:

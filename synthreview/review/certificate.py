@@ -26,10 +26,15 @@ FloatArray = npt.NDArray[np.float64]
 
 
 class Stream(StrEnum):
-    """How an image came before a reviewer."""
+    """How an image came before a reviewer.
+
+    An AUDIT is drawn uniformly from all that nobody was handed, a CLASS_AUDIT from those of one
+    class and technique: it is evidence about these alone, and a targeted look for all together.
+    """
 
     TARGETED = "queue"
     AUDIT = "audit"
+    CLASS_AUDIT = "in_class"
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ from django.db.models.functions import Now
 from synthreview.accounts.models import User
 from synthreview.catalog.models import Dataset
 from synthreview.review.certificate import Bound, Look, Stream, audits_until, running_bound
+from synthreview.review.intake import BATCH
 from synthreview.review.models import (
     Certification,
     Decision,
@@ -26,7 +27,7 @@ from synthreview.review.models import (
     ReviewSlot,
     SlotState,
 )
-from synthreview.review.queue import BATCH, CHANCE
+from synthreview.review.queue import CHANCE
 
 FINAL = {ImageState.APPROVED, ImageState.REJECTED}
 HISTORY_POINTS = 24

@@ -7,7 +7,7 @@ from typing import Any
 from django import forms
 from django.core.validators import ProhibitNullCharactersValidator
 
-from synthreview.review.models import Verdict
+from synthreview.review.models import SAYABLE
 from synthreview.review.reasons import REASONS
 
 MAX_DECISION = 2**62
@@ -16,9 +16,7 @@ MAX_DECISION = 2**62
 class DecisionForm(forms.Form):
     """One decision. Fields that are not named here are ignored."""
 
-    verdict = forms.ChoiceField(
-        choices=[(verdict, verdict) for verdict in (Verdict.APPROVE, Verdict.REJECT, Verdict.SKIP)]
-    )
+    verdict = forms.ChoiceField(choices=[(verdict, verdict) for verdict in SAYABLE])
     token = forms.UUIDField()
     reasons = forms.MultipleChoiceField(choices=list(REASONS.items()), required=False)
     note = forms.CharField(

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import uuid
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from django.conf import settings
 from django.core.validators import ProhibitNullCharactersValidator
 from django.db import models
-from django.db.models import F, Q
+from django.db.models import Exists, F, OuterRef, Q
 from django.db.models.functions import Now
 
-from synthreview.catalog.models import Dataset
+from synthreview.catalog.models import Dataset, LabelClass
 from synthreview.generation.models import GeneratedImage
+from synthreview.prompting.models import Prompt
 from synthreview.review.certificate import Stream
 from synthreview.scoring.models import Score
 
@@ -21,10 +22,17 @@ if TYPE_CHECKING:
 
 
 class Verdict(models.TextChoices):
+    """SKIP and UNSURE leave the image to somebody else; UNSURE says that they did look."""
+
     APPROVE = "approve", "approved"
     REJECT = "reject", "rejected"
     SKIP = "skip", "skipped"
+    UNSURE = "unsure", "left undecided"
     WITHDRAW = "withdraw", "undone"
+
+
+FINAL_VERDICTS = (Verdict.APPROVE, Verdict.REJECT)
+SAYABLE = (Verdict.APPROVE, Verdict.REJECT, Verdict.SKIP, Verdict.UNSURE)
 
 
 class ImageState(models.TextChoices):
@@ -32,6 +40,25 @@ class ImageState(models.TextChoices):
     APPROVED = "approved", "approved"
     REJECTED = "rejected", "rejected"
     DISPUTED = "disputed", "reviewers disagree"
+    REMOVED = "removed", "put aside unseen"
+
+
+class Purpose(models.TextChoices):
+    """Why somebody looks: to judge, to settle what others judged, or at a known answer."""
+
+    LOOK = "look", "review"
+    ADJUDICATION = "settle", "adjudication"
+    GOLD = "gold", "known answer"
+
+
+class Surface(models.TextChoices):
+    """Where a decision was made: several images at once are judged less closely than one."""
+
+    FOCUS = "focus", "one by one"
+    GRID = "grid", "in a grid"
+    COMPARE = "compare", "side by side"
+    STRIP = "strip", "changed afterwards"
+    API = "api", "by another program"
 
 
 class Certification(models.Model):
@@ -81,6 +108,37 @@ class Certification(models.Model):
         return f"{self.dataset} certificate {self.number}"
 
 
+class PutAside(models.Model):
+    """The rest of one prompt, taken out of the queue unseen because so much of it was rejected.
+
+    `decided` and `rejected` are what was known then, `removed` how many left unseen. It ends when
+    somebody withdraws it: its images return to the queue, but not to a certificate that they left.
+    """
+
+    dataset = models.ForeignKey(Dataset, on_delete=models.PROTECT, related_name="+")
+    prompt = models.ForeignKey(Prompt, on_delete=models.PROTECT, related_name="+")
+    decided = models.PositiveIntegerField()
+    rejected = models.PositiveIntegerField()
+    removed = models.PositiveIntegerField(default=0)
+    created_at = models.DateTimeField(db_default=Now())
+    created_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+"
+    )
+    withdrawn_at = models.DateTimeField(null=True)
+
+    class Meta:
+        ordering = ["-pk"]
+        constraints = [
+            models.CheckConstraint(
+                name="review_putaside_rejected_of_decided",
+                condition=Q(rejected__lte=F("decided")),
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.removed} images of prompt {self.prompt_id} put aside"
+
+
 class ImageReviewQuerySet(models.QuerySet["ImageReview"]):
     def visible_to(self, user: User) -> Self:
         return self.filter(dataset__in=Dataset.objects.visible_to(user))
@@ -88,20 +146,41 @@ class ImageReviewQuerySet(models.QuerySet["ImageReview"]):
     def approved(self) -> Self:
         return self.filter(state=ImageState.APPROVED)
 
+    def judged_by_older_guideline(self) -> Self:
+        """Return images that somebody decided by a guideline which has changed since."""
+        older = ReviewSlot.objects.filter(
+            image=OuterRef("image"),
+            round=OuterRef("round"),
+            state=SlotState.DECIDED,
+            decision__guideline_version__lt=OuterRef("image__label_class__guideline_version"),
+        )
+        return self.filter(Exists(older)).exclude(state__in=[ImageState.PENDING])
+
 
 class ImageReview(models.Model):
     """What people made of one image so far; it exists from the moment it may be reviewed.
 
     `score` is the one that ordered it; null where the order is random because no score applies.
+    `state` follows from `looks` wanted, `approvals` and `rejections` of the present `round`; a
+    later round begins when its guideline changed. An adjudicator's word stands above the count.
+    `put_aside` names what took it out of the queue unseen, and stays when that is taken back.
     """
 
     image = models.OneToOneField(GeneratedImage, on_delete=models.CASCADE, related_name="review")
-    dataset = models.ForeignKey(Dataset, on_delete=models.CASCADE, related_name="+")
+    dataset = models.ForeignKey(
+        Dataset, on_delete=models.CASCADE, related_name="+", db_index=False
+    )  # review_image_by_state begins with it
     state = models.CharField(max_length=10, choices=ImageState, default=ImageState.PENDING)
     score = models.ForeignKey(Score, null=True, on_delete=models.SET_NULL, related_name="+")
-
+    round = models.PositiveSmallIntegerField(default=1)
+    looks = models.PositiveSmallIntegerField(default=1)
+    approvals = models.PositiveSmallIntegerField(default=0)
+    rejections = models.PositiveSmallIntegerField(default=0)
     certification = models.ForeignKey(
         Certification, null=True, on_delete=models.PROTECT, related_name="reviews"
+    )
+    put_aside = models.ForeignKey(
+        PutAside, null=True, on_delete=models.PROTECT, related_name="reviews"
     )
 
     objects = ImageReviewQuerySet.as_manager()
@@ -110,7 +189,11 @@ class ImageReview(models.Model):
         constraints = [
             models.CheckConstraint(
                 name="review_image_state_known", condition=Q(state__in=ImageState.values)
-            )
+            ),
+            models.CheckConstraint(
+                name="review_image_removed_by_something",
+                condition=~Q(state=ImageState.REMOVED) | Q(put_aside__isnull=False),
+            ),
         ]
         indexes = [models.Index(fields=["dataset", "state"], name="review_image_by_state")]
 
@@ -123,34 +206,67 @@ STREAMS = [stream.value for stream in Stream]
 
 class SlotState(models.TextChoices):
     WAITING = "waiting", "waiting"
-    SKIPPED = "skipped", "skipped, for another look"
+    SKIPPED = "skipped", "left to another look"
     LEASED = "leased", "before a reviewer"
     DECIDED = "decided", "decided"
+    REMOVED = "removed", "put aside unseen"
+
+
+FREE = (SlotState.WAITING, SlotState.SKIPPED)
+
+
+class Lane(models.IntegerChoices):
+    """Within a lane the priority orders; a lower lane comes first."""
+
+    OWED = 0, "a running certificate waits for it"
+    NORMAL = 1, "in its turn"
+    ASIDE = 2, "skipped, after all that waits"
 
 
 class ReviewSlot(models.Model):
     """One look that an image needs from one person; it carries its own lease.
 
     A lease is minutes long and ends by decision, by the reviewer's leaving, or by the
-    sweeper. The lease token is minted with the card and makes a double click harmless.
+    sweeper. The lease token is minted with the card and makes a double click harmless; where the
+    lease ran out it stays, with its reviewer, until somebody else is handed the look, so that a
+    late answer still counts. `batch` names the page of several cards that it lies on.
 
     `handed_at` is the first time that it came before anybody. `lottery` is its place in the draw
-    of audits, random and blind to content; a skip moves it before all that nobody was handed.
-    `stream` says whether the draw or the queue's order chose it, and is never taken back.
+    of audits, random and blind to content. `stream` says whether the draw or the queue's order
+    chose it, and is never taken back.
+
+    `priority` (lowest first) may be rewritten at any time: see `intake.set_priorities`. Class,
+    technique and prompt are the image's own and never change; they stand here because a claim
+    must find its row by one index.
     """
 
     image = models.ForeignKey(GeneratedImage, on_delete=models.CASCADE, related_name="slots")
-    dataset = models.ForeignKey(Dataset, on_delete=models.CASCADE, related_name="+")
+    dataset = models.ForeignKey(Dataset, on_delete=models.CASCADE, related_name="+", db_index=False)
+    label_class = models.ForeignKey(
+        LabelClass, on_delete=models.CASCADE, related_name="+", db_index=False
+    )
+    technique = models.CharField(max_length=20)
+    prompt = models.ForeignKey(Prompt, null=True, on_delete=models.PROTECT, related_name="+")
+    round = models.PositiveSmallIntegerField(default=1)
     number = models.PositiveSmallIntegerField(default=1)
-    priority = models.FloatField()  # lowest first
+    purpose = models.CharField(max_length=8, choices=Purpose, default=Purpose.LOOK)
+    lane = models.PositiveSmallIntegerField(choices=Lane, default=Lane.NORMAL)
+    priority = models.FloatField()
     state = models.CharField(max_length=10, choices=SlotState, default=SlotState.WAITING)
     reviewer = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+"
     )
     lease_token = models.UUIDField(null=True, unique=True)
     lease_expires_at = models.DateTimeField(null=True)
+    batch = models.UUIDField(null=True)
+    guideline_version = models.PositiveIntegerField(default=1)
+    # By its token, so that the look and its decision are written without reading either.
     decision = models.OneToOneField(
-        "review.Decision", null=True, on_delete=models.PROTECT, related_name="slot_of"
+        "review.Decision",
+        to_field="client_token",
+        null=True,
+        on_delete=models.PROTECT,
+        related_name="slot_of",
     )
     lottery = models.FloatField(null=True)
     handed_at = models.DateTimeField(null=True)
@@ -158,15 +274,23 @@ class ReviewSlot(models.Model):
 
     class Meta:
         constraints = [
-            models.UniqueConstraint(fields=["image", "number"], name="review_slot_number"),
             models.UniqueConstraint(
-                fields=["image", "reviewer"],
+                fields=["image", "round", "number"],
+                condition=~Q(purpose=Purpose.GOLD),
+                name="review_slot_number",
+            ),
+            models.UniqueConstraint(
+                fields=["image", "round", "reviewer"],
                 condition=Q(state__in=[SlotState.LEASED, SlotState.DECIDED]),
                 name="review_slot_different_people",
             ),
             models.CheckConstraint(
                 name="review_slot_state_known", condition=Q(state__in=SlotState.values)
             ),
+            models.CheckConstraint(
+                name="review_slot_purpose_known", condition=Q(purpose__in=Purpose.values)
+            ),
+            models.CheckConstraint(name="review_slot_lane_known", condition=Q(lane__lte=2)),
             models.CheckConstraint(
                 name="review_slot_lease_iff_leased",
                 condition=Q(
@@ -175,8 +299,9 @@ class ReviewSlot(models.Model):
                     lease_expires_at__isnull=False,
                     decision__isnull=True,
                 )
+                | Q(state=SlotState.WAITING, lease_expires_at__isnull=True)
                 | (
-                    ~Q(state=SlotState.LEASED)
+                    ~Q(state__in=[SlotState.LEASED, SlotState.WAITING])
                     & Q(lease_token__isnull=True, lease_expires_at__isnull=True)
                 ),
             ),
@@ -198,47 +323,78 @@ class ReviewSlot(models.Model):
         indexes = [
             # Serves the claim: one step down the index, at any size of the queue.
             models.Index(
-                fields=["dataset", "priority", "id"],
-                name="review_slot_waiting",
-                condition=Q(state=SlotState.WAITING),
+                fields=["dataset", "lane", "priority", "id"],
+                name="review_slot_free",
+                condition=Q(state__in=FREE),
             ),
+            # Serves the claim of a page of one class and one question.
             models.Index(
-                fields=["dataset", "priority", "id"],
-                name="review_slot_skipped",
-                condition=Q(state=SlotState.SKIPPED),
+                fields=["label_class", "technique", "lane", "priority", "id"],
+                name="review_slot_free_of_class",
+                condition=Q(state__in=FREE),
             ),
-            # Serves the draw of audits: those that are owed first, then the next by lot.
+            # Serve the draw of audits: the next by lot, of all and of one class and question.
             models.Index(
                 fields=["dataset", "lottery", "id"],
                 name="review_slot_draw",
-                condition=Q(lottery__isnull=False) & ~Q(state=SlotState.DECIDED),
+                condition=Q(lottery__isnull=False, handed_at__isnull=True, state=SlotState.WAITING),
             ),
-            # Serves the sweeper and the reviewer's own open card.
+            models.Index(
+                fields=["label_class", "technique", "lottery", "id"],
+                name="review_slot_draw_of_class",
+                condition=Q(lottery__isnull=False, handed_at__isnull=True, state=SlotState.WAITING),
+            ),
+            # Serves the sweeper and the reviewer's own open cards.
             models.Index(
                 fields=["reviewer", "dataset", "lease_expires_at"],
                 name="review_slot_leased",
                 condition=Q(state=SlotState.LEASED),
+            ),
+            # Serves a reviewer's own skipped ones.
+            models.Index(
+                fields=["reviewer", "dataset"],
+                name="review_slot_own_skipped",
+                condition=Q(state=SlotState.SKIPPED),
             ),
         ]
 
     def __str__(self) -> str:
         return f"look {self.number} at {self.image_id}"
 
+    @classmethod
+    def of(cls, image: GeneratedImage, **fields: Any) -> ReviewSlot:
+        """Return a look at `image`, not yet saved, with what it copies from the image."""
+        return cls(
+            image=image,
+            dataset_id=image.dataset_id,
+            label_class_id=image.label_class_id,
+            technique=image.technique,
+            prompt_id=image.prompt_id,
+            **fields,
+        )
+
 
 class Decision(models.Model):
-    """What one person said at one moment; never changed, only superseded by a later row."""
+    """What one person said at one moment; never changed, only superseded by a later row.
+
+    `round` is the image's at that moment; `batch` and `surface` say how it was shown.
+    """
 
     image = models.ForeignKey(GeneratedImage, on_delete=models.PROTECT, related_name="decisions")
     dataset = models.ForeignKey(Dataset, on_delete=models.PROTECT, related_name="+")
     reviewer = models.ForeignKey(
-        settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+"
-    )
+        settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+", db_index=False
+    )  # review_decision_own begins with it
     verdict = models.CharField(max_length=10, choices=Verdict)
     reasons = models.JSONField(default=list, blank=True)
     note = models.CharField(
         max_length=500, blank=True, validators=[ProhibitNullCharactersValidator()]
     )
     stream = models.CharField(max_length=10, default=Stream.TARGETED.value)
+    purpose = models.CharField(max_length=8, choices=Purpose, default=Purpose.LOOK)
+    surface = models.CharField(max_length=10, choices=Surface, default=Surface.FOCUS)
+    batch = models.UUIDField(null=True)  # the page of several cards that it was sent with
+    round = models.PositiveSmallIntegerField(default=1)
     seconds = models.FloatField(default=0)
     guideline_version = models.PositiveIntegerField(default=1)
     client_token = models.UUIDField(unique=True, default=uuid.uuid4)
@@ -258,6 +414,12 @@ class Decision(models.Model):
             ),
             models.CheckConstraint(
                 name="review_decision_stream_known", condition=Q(stream__in=STREAMS)
+            ),
+            models.CheckConstraint(
+                name="review_decision_surface_known", condition=Q(surface__in=Surface.values)
+            ),
+            models.CheckConstraint(
+                name="review_decision_purpose_known", condition=Q(purpose__in=Purpose.values)
             ),
             models.CheckConstraint(
                 name="review_decision_withdraw_supersedes",

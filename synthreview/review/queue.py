@@ -1,118 +1,40 @@
-"""The queue: images come in, cards go out, leases end.
+"""The queue: cards go out, leases end.
 
-The claim is one conditional UPDATE, so that two people never get one look. While a certificate
-runs, some cards are drawn by lot (docs/certificate.md); nothing on a card tells which.
+A claim is one UPDATE that finds its row by one index, so that two people never get one look and
+the size of the queue does not matter (docs/reviewing.md, "The claim"). While a certificate runs,
+some cards are drawn by lot (docs/certificate.md); nothing on a card tells which.
+What comes into the queue is intake.py's.
 """
 
 from __future__ import annotations
 
-import contextlib
 import datetime as dt
-import hashlib
+import json
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from secrets import SystemRandom
 
-from django.db import IntegrityError, connection, transaction
-from django.db.models import Exists, F, Max, OuterRef, Q, QuerySet
-from django.db.models.functions import Coalesce, Now
+from django.db import IntegrityError, transaction
+from django.db.models import Case, QuerySet, Value, When
+from django.db.models.expressions import RawSQL
+from django.db.models.fields import PositiveSmallIntegerField, TextField
+from django.db.models.functions import Now
 
 from synthreview.accounts.models import User
-from synthreview.catalog.models import Dataset, QualityPolicy
+from synthreview.catalog.models import Dataset, LabelClass
 from synthreview.generation.models import GeneratedImage
-from synthreview.review.certificate import Stream
-from synthreview.review.models import Decision, ImageReview, ImageState, ReviewSlot, SlotState
-from synthreview.scoring.models import Score, ScorerVersion
+from synthreview.review import claims
+from synthreview.review.claims import Claim, Pool
+from synthreview.review.models import Decision, Lane, Purpose, ReviewSlot, SlotState
 
-RECENT = 5_000
-BATCH = 500
 NEXT_SHOWN = 4
+TRIES = 5
+GRID_SIZES = range(1, 49)
+SIBLINGS = range(2, 7)
+PROMPTS_AT_ONCE = 16
+WINDOW = 3  # candidates looked at for each card of a page, so that they can be spread
 CHANCE = SystemRandom()
-
-
-# --- Into the queue -----------------------------------------------------------
-
-
-def admit(*, recent_only: bool = False) -> int:
-    """Put every image with a current score, and no place in the queue yet, into the queue.
-
-    Safe to repeat and to run twice at once. Returns how many came in.
-    """
-    version = ScorerVersion.objects.current()
-    if version is None:
-        return 0
-    scores = Score.objects.filter(version=version).filter(
-        ~Exists(ImageReview.objects.filter(image=OuterRef("image")))
-    )
-    if recent_only:
-        newest = Score.objects.aggregate(newest=Max("pk"))["newest"] or 0
-        scores = scores.filter(pk__gt=newest - RECENT)
-    admitted = 0
-    while batch := list(scores.select_related("image").order_by("pk")[:BATCH]):
-        admitted += _admit_batch(batch)
-    return admitted
-
-
-def _admit_batch(scores: Sequence[Score]) -> int:
-    looks = dict(
-        QualityPolicy.objects.filter(
-            dataset__in={score.image.dataset_id for score in scores}
-        ).values_list("dataset", "reviews_per_image")
-    )
-    reviews, slots = [], []
-    for score in scores:
-        image = score.image
-        ordering = score if score.applies else None
-        reviews.append(ImageReview(image=image, dataset_id=image.dataset_id, score=ordering))
-        slots += [
-            ReviewSlot(
-                image=image,
-                dataset_id=image.dataset_id,
-                number=number,
-                priority=priority(image, score),
-            )
-            for number in range(1, looks.get(image.dataset_id, 1) + 1)
-        ]
-    with transaction.atomic():
-        ImageReview.objects.bulk_create(reviews, ignore_conflicts=True)
-        ReviewSlot.objects.bulk_create(slots, ignore_conflicts=True)
-    return len(reviews)
-
-
-def priority(image: GeneratedImage, score: Score) -> float:
-    """Return the place in the queue, lowest first: the score, or a fixed random number.
-
-    Nothing is ordered by a score that does not apply.
-    """
-    if score.applies and score.value is not None:
-        return score.value
-    digest = hashlib.sha256(f"{image.pk}:{image.sha256}".encode()).digest()
-    return int.from_bytes(digest[:6], "big") / 2**48
-
-
-def reorder() -> int:
-    """Give undecided images the place that the current model's score says; returns how many."""
-    version = ScorerVersion.objects.current()
-    stale = (
-        Score.objects.filter(version=version, applies=True, image__review__state=ImageState.PENDING)
-        .filter(~Q(image__review__score=F("pk")) | Q(image__review__score__isnull=True))
-        .select_related("image")
-        .order_by("pk")
-    )
-    moved = 0
-    last_pk = 0
-    while batch := list(stale.filter(pk__gt=last_pk)[:BATCH]):
-        with transaction.atomic():
-            for score in batch:
-                ReviewSlot.objects.filter(image=score.image).update(priority=score.value)
-                ImageReview.objects.filter(image=score.image).update(score=score)
-        moved += len(batch)
-        last_pk = batch[-1].pk
-    return moved
-
-
-# --- Cards --------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +50,17 @@ class Card:
     undone: Decision | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Several cards that lie before a reviewer together; each has its own token and decision."""
+
+    batch: uuid.UUID
+    cards: list[Card]
+
+
+# --- One card -----------------------------------------------------------------
+
+
 def next_card(
     *,
     dataset: Dataset,
@@ -137,153 +70,222 @@ def next_card(
 ) -> Card | None:
     """Return the reviewer's open card, or hand out the next image; None where none is left.
 
-    Two reviewers never get the same look: the row is taken by one conditional UPDATE.
-
     Args:
         skipped_until: offer again, too, what the reviewer skipped up to this decision.
         may_hold_one: False where the caller knows that no card is open; saves a query.
     """
     if may_hold_one and (own := _reopen(dataset, reviewer)):
         return own
+    claim = claim_next(dataset=dataset, reviewer=reviewer, skipped_until=skipped_until)
+    return card_of(claim, dataset, reviewer) if claim else None
+
+
+def claim_next(
+    *, dataset: Dataset, reviewer: User, skipped_until: int | None = None
+) -> Claim | None:
+    """Lease the next look to the reviewer; None where none is left. Two queries at most.
+
+    First what is owed to a certificate, then by lot or what waits, lowest first; then what
+    others skipped; then, in a round of second looks, what the reviewer skipped before it began.
+    """
+    pool = Pool(dataset, reviewer)
     is_by_lot = CHANCE.random() < dataset.policy.audit_share
-    refused: set[int] = set()
-    while ahead := _ahead(dataset, reviewer, skipped_until, refused):
-        for slot in ahead.in_turn(is_by_lot=is_by_lot):
-            token = uuid.uuid4()
-            is_draw = is_by_lot and slot in ahead.drawn
-            if _lease(slot, reviewer, token, dataset.policy, is_draw=is_draw):
-                return Card(slot, token, ahead.images_beside(slot))
-            refused.add(slot.pk)
+    for _ in range(TRIES):
+        try:
+            with transaction.atomic():
+                claim = claims.claim(pool, is_by_lot=is_by_lot)
+                if claim is None and skipped_until is not None:
+                    claim = claims.claim_own_skipped(pool, skipped_until)
+                if claim and claim.is_audit and dataset.policy.reviews_per_image > 1:
+                    _owe_other_looks(claim)
+                return claim
+        except IntegrityError:  # this person took another look at the same image just now
+            continue
     return None
 
 
+def _owe_other_looks(claim: Claim) -> None:
+    """Put the other looks of an audited image first: it counts when it has all of them."""
+    audited = ReviewSlot.objects.get(pk=claim.slot)
+    ReviewSlot.objects.filter(
+        image=audited.image_id, round=audited.round, handed_at__isnull=True
+    ).update(stream=audited.stream, lottery=audited.lottery, lane=Lane.OWED)
+
+
 def _reopen(dataset: Dataset, reviewer: User) -> Card | None:
-    """Return the card that lies open before the reviewer, its lease renewed."""
-    held = ReviewSlot.objects.filter(
-        state=SlotState.LEASED, reviewer=reviewer, dataset=dataset, lease_expires_at__gt=Now()
-    )
-    slot = with_image(held).order_by("-lease_expires_at").first()
+    """Return the card that lies open before the reviewer alone, its lease renewed."""
+    held = held_by(dataset, reviewer).filter(batch__isnull=True, lease_expires_at__gt=Now())
+    slot = held.order_by("-lease_expires_at").only("image", "lease_token").first()
     if slot is None or slot.lease_token is None:
         return None
     if not renew_lease(reviewer=reviewer, token=slot.lease_token):
         return None
-    return Card(slot, slot.lease_token, upcoming_images(dataset, reviewer))
+    return card_of(Claim(slot.pk, slot.image_id, slot.lease_token), dataset, reviewer)
+
+
+def card_of(
+    claim: Claim, dataset: Dataset, reviewer: User, *, undone: Decision | None = None
+) -> Card:
+    """Return the claimed look with all that its card shows, and what comes next; one query."""
+    peek, params = claims.peek(Pool(dataset, reviewer), shown=NEXT_SHOWN)
+    ahead = RawSQL(peek, params, output_field=TextField())  # noqa: S611 - no text of a user in it
+    slot = with_image(ReviewSlot.objects.filter(pk=claim.slot)).annotate(ahead=ahead).get()
+    return Card(slot, claim.token, _upcoming(slot.ahead, claim.image), undone)
+
+
+def _upcoming(ahead: str | list[int], shown: int) -> list[GeneratedImage]:
+    """Return images that are likely to come, in an order that tells nothing of the draw."""
+    found = json.loads(ahead) if isinstance(ahead, str) else ahead
+    images = {int(image) for image in found or ()} - {shown}
+    return [GeneratedImage(pk=image) for image in sorted(images, key=_scattered)]
+
+
+def _scattered(number: int) -> int:
+    return number * 2_654_435_761 % 2**32
 
 
 def with_image(slots: QuerySet[ReviewSlot]) -> QuerySet[ReviewSlot]:
     return slots.select_related("image__label_class", "image__prompt", "image__review__score")
 
 
-@dataclass(frozen=True, slots=True)
-class Ahead:
-    """The next looks that one person may take; nothing is reserved.
+# --- Several cards --------------------------------------------------------------
 
-    `owed`: drawn by lot or skipped while a certificate waits for them, so they come first;
-    `drawn`: the next by lot; `queued`: the next in the queue's order.
+
+def claim_many(
+    *,
+    dataset: Dataset,
+    reviewer: User,
+    count: int,
+    label_class: LabelClass | None = None,
+    technique: str | None = None,
+) -> Page | None:
+    """Hand out a page of one class and one question, spread over prompts and families.
+
+    Without a class and technique, those of the next card in the queue are taken: the queue says
+    what is most urgent, and a draw over all images stays one. With them, the policy's share of
+    the page is drawn by lot within them. None where nothing waits.
+
+    Raises ValueError: a page of that size is not offered, or a class without a technique.
     """
-
-    owed: list[ReviewSlot]
-    drawn: list[ReviewSlot]
-    queued: list[ReviewSlot]
-
-    def __bool__(self) -> bool:
-        return bool(self.owed or self.drawn or self.queued)
-
-    def in_turn(self, *, is_by_lot: bool) -> list[ReviewSlot]:
-        return list(dict.fromkeys([*self.owed, *(self.drawn if is_by_lot else ()), *self.queued]))
-
-    def images_beside(self, slot: ReviewSlot | None = None) -> list[GeneratedImage]:
-        """Return what will most likely come after `slot`.
-
-        Cards by lot are among them as well, in an order that does not tell them apart.
-        """
-        rest = [other for other in self.in_turn(is_by_lot=False) if other != slot]
-        if not self.drawn:
-            return [other.image for other in rest[:NEXT_SHOWN]]
-        by_lot = [other for other in self.drawn if other != slot]
-        images = {other.image for other in [*rest[: NEXT_SHOWN - 1], *by_lot[:2]]}
-        return sorted(images, key=lambda image: image.sha256)
-
-
-def _ahead(dataset: Dataset, reviewer: User, skipped_until: int | None, refused: set[int]) -> Ahead:
-    """Return the next looks that this person may take.
-
-    In the queue's order: first what waits, lowest first; then what others skipped; then, in a
-    round of second looks, what the reviewer skipped before it began, in the order of skipping.
-    """
-    slots = ReviewSlot.objects.filter(dataset=dataset).exclude(pk__in=refused)
-    if dataset.policy.reviews_per_image > 1:
-        seen = ReviewSlot.objects.filter(image=OuterRef("image"), reviewer=reviewer)
-        unseen = slots.filter(~Exists(seen))
+    if count not in GRID_SIZES:
+        raise ValueError(f"a page holds {GRID_SIZES[0]} to {GRID_SIZES[-1]} images, not {count}")
+    if (label_class is None) != (technique is None):
+        raise ValueError("a page is of one class and one technique: name both or none")
+    batch = uuid.uuid4()
+    lead = None
+    if label_class is None or technique is None:
+        lead = claim_next(dataset=dataset, reviewer=reviewer)
+        if lead is None:
+            return None
+        ReviewSlot.objects.filter(pk=lead.slot, lease_token=lead.token).update(batch=batch)
+        first = ReviewSlot.objects.only("label_class", "technique").get(pk=lead.slot)
+        pool = Pool(dataset, reviewer, first.label_class_id, first.technique)
     else:
-        unseen = slots
-    own = slots.filter(state=SlotState.SKIPPED, reviewer=reviewer)
-    waiting = unseen.filter(state=SlotState.WAITING)
-    skipped = unseen.filter(state=SlotState.SKIPPED).exclude(reviewer=reviewer)
-    sources = [waiting.order_by("priority", "pk"), skipped.order_by("priority", "pk")]
-    if skipped_until is not None:
-        sources.append(own.filter(decision__lte=skipped_until).order_by("decision_id"))
-    by_lot = _by_lot(unseen, reviewer)
-    return Ahead(
-        owed=[slot for slot in by_lot if not _is_fresh(slot)],
-        drawn=[slot for slot in by_lot if _is_fresh(slot)],
-        queued=next(filter(None, map(_first_of, sources)), []),
-    )
+        pool = Pool(dataset, reviewer, label_class.pk, technique)
+    share = dataset.policy.audit_share if lead is None else 0.0
+    _fill(pool, batch, count - (lead is not None), audit_share=share)
+    return open_page(dataset=dataset, reviewer=reviewer, batch=batch)
 
 
-def _first_of(slots: QuerySet[ReviewSlot]) -> list[ReviewSlot]:
-    return list(with_image(slots)[: NEXT_SHOWN + 1])
+def _fill(pool: Pool, batch: uuid.UUID, count: int, *, audit_share: float) -> None:
+    """Lease up to `count` looks of the pool for the page, some of them by lot."""
+    by_lot = sum(CHANCE.random() < audit_share for _ in range(count))
+    for _ in range(TRIES):
+        try:
+            with transaction.atomic():
+                taken = claims.claim_draws(pool, by_lot, batch) if by_lot else 0
+                wanted = count - taken
+                found = claims.candidates(pool, limit=WINDOW * wanted + 8)
+                chosen = spread(found, wanted)
+                claims.claim_these(pool, [one.slot for one in chosen], batch)
+            return
+        except IntegrityError:  # this person took another look at one of the images just now
+            continue
 
 
-def _is_fresh(slot: ReviewSlot) -> bool:
-    return slot.handed_at is None and slot.stream == Stream.TARGETED
+def spread(found: Sequence[claims.Candidate], wanted: int) -> list[claims.Candidate]:
+    """Return `wanted` of the candidates, in their order, with as few of one kin as possible.
 
-
-def _by_lot(slots: QuerySet[ReviewSlot], reviewer: User) -> list[ReviewSlot]:
-    """Return what a running certificate is owed, then what nobody was handed, by lot.
-
-    An audit that went back unanswered has a lower number than all that were not drawn yet, and a
-    skip takes one off it: so one order by number has all that is owed at its beginning.
+    Each image once; of each prompt and each family one, then two, and so on.
     """
-    lots = slots.filter(lottery__isnull=False).exclude(state=SlotState.DECIDED)  # as the index
-    lots = lots.exclude(state=SlotState.LEASED).exclude(state=SlotState.SKIPPED, reviewer=reviewer)
-    lots = lots.filter(
-        Q(handed_at__isnull=True) | Q(stream=Stream.AUDIT) | Q(state=SlotState.SKIPPED)
-    )
-    return _first_of(lots.order_by("lottery", "pk"))
+    chosen: list[claims.Candidate] = []
+    left = list({one.image: one for one in reversed(found)}.values())[::-1]
+    most = 1
+    while left and len(chosen) < wanted:
+        used: dict[object, int] = {}
+        for one in chosen:
+            for kin in one.kin:
+                used[kin] = used.get(kin, 0) + 1
+        rest = []
+        for one in left:
+            if len(chosen) < wanted and all(used.get(kin, 0) < most for kin in one.kin):
+                chosen.append(one)
+                for kin in one.kin:
+                    used[kin] = used.get(kin, 0) + 1
+            else:
+                rest.append(one)
+        left, most = rest, most + 1
+    return chosen
 
 
-def _lease(
-    slot: ReviewSlot, reviewer: User, token: uuid.UUID, policy: QualityPolicy, *, is_draw: bool
-) -> bool:
-    expires = Now() + dt.timedelta(minutes=policy.lease_minutes)
-    free = ReviewSlot.objects.filter(pk=slot.pk, state__in=[SlotState.WAITING, SlotState.SKIPPED])
-    if is_draw:  # an image that somebody was handed in this moment is out of the draw
-        free = free.filter(handed_at__isnull=True)
-    # One statement needs no transaction of its own; inside another one it needs a savepoint.
-    safely = transaction.atomic if connection.in_atomic_block else contextlib.nullcontext
-    try:
-        with safely():
-            won = free.update(
-                state=SlotState.LEASED,
-                reviewer=reviewer,
-                lease_token=token,
-                lease_expires_at=expires,
-                decision=None,
-                handed_at=Coalesce("handed_at", Now()),
-                **({"stream": Stream.AUDIT.value} if is_draw else {}),
-            )
-    except IntegrityError:  # this person took another look at the same image just now
-        return False
-    if won and is_draw and policy.reviews_per_image > 1:
-        others = ReviewSlot.objects.filter(image=slot.image, handed_at__isnull=True)
-        others.update(stream=Stream.AUDIT.value, lottery=slot.lottery)
-    return bool(won)
+def claim_siblings(
+    *, dataset: Dataset, reviewer: User, count: int = SIBLINGS[-1], prompt: int | None = None
+) -> Page | None:
+    """Hand out 2 to `count` images of one prompt side by side; None where no two wait.
+
+    Without a prompt, the first in the queue's order of which two or more wait.
+    Raises ValueError: so many are not offered.
+    """
+    if count not in SIBLINGS:
+        raise ValueError(f"side by side lie {SIBLINGS[0]} to {SIBLINGS[-1]} images, not {count}")
+    pool = Pool(dataset, reviewer)
+    batch = uuid.uuid4()
+    for _ in range(TRIES):
+        try:
+            with transaction.atomic():
+                chosen = _siblings(pool, count, prompt)
+                if not chosen:
+                    return None
+                if claims.claim_these(pool, chosen, batch) >= SIBLINGS[0]:
+                    break
+        except IntegrityError:  # this person took another look at one of the images just now
+            pass
+        give_back(held_by(dataset, reviewer).filter(batch=batch))
+    return open_page(dataset=dataset, reviewer=reviewer, batch=batch)
 
 
-def upcoming_images(dataset: Dataset, reviewer: User) -> list[GeneratedImage]:
-    """Return what would come next, for the browser to load ahead."""
-    return _ahead(dataset, reviewer, None, set()).images_beside()
+def _siblings(pool: Pool, count: int, prompt: int | None) -> list[int]:
+    """Return the looks at the first prompt's images that two or more of wait; [] if none."""
+    prompts = [prompt] if prompt else claims.first_prompts(pool)
+    for start in range(0, len(prompts), PROMPTS_AT_ONCE):
+        some = prompts[start : start + PROMPTS_AT_ONCE]
+        by_prompt: dict[int, dict[int, int]] = {one: {} for one in some}
+        for found in claims.of_prompts(pool, some):
+            by_prompt[found.prompt].setdefault(found.image, found.slot)
+        for looks in by_prompt.values():
+            if len(looks) >= SIBLINGS[0]:
+                return list(looks.values())[:count]
+    return []
+
+
+def open_page(*, dataset: Dataset, reviewer: User, batch: uuid.UUID) -> Page | None:
+    """Return what of a page still lies before the reviewer; None where nothing does."""
+    held = held_by(dataset, reviewer).filter(batch=batch)
+    slots = sorted(with_image(held), key=lambda slot: _scattered(slot.pk))
+    cards = [Card(slot, slot.lease_token, []) for slot in slots if slot.lease_token]
+    return Page(batch, cards) if cards else None
+
+
+# --- Leases ---------------------------------------------------------------------
+
+
+def renew_leases(
+    *, dataset: Dataset, reviewer: User, tokens: Iterable[uuid.UUID]
+) -> set[uuid.UUID]:
+    """Keep the cards while their page is open; return the tokens of those still held."""
+    held = held_by(dataset, reviewer).filter(lease_token__in=list(tokens))
+    held.update(lease_expires_at=Now() + dt.timedelta(minutes=dataset.policy.lease_minutes))
+    return {token for token in held.values_list("lease_token", flat=True) if token}
 
 
 def renew_lease(*, reviewer: User, token: uuid.UUID) -> bool:
@@ -293,27 +295,56 @@ def renew_lease(*, reviewer: User, token: uuid.UUID) -> bool:
         .select_related("dataset__policy")
         .first()
     )
-    if slot is None:
-        return False
-    expires = Now() + dt.timedelta(minutes=slot.dataset.policy.lease_minutes)
-    return bool(
-        ReviewSlot.objects.filter(pk=slot.pk, lease_token=token).update(lease_expires_at=expires)
+    return slot is not None and bool(
+        renew_leases(dataset=slot.dataset, reviewer=reviewer, tokens=[token])
     )
 
 
-def release(*, reviewer: User, dataset: Dataset) -> int:
-    """Give the reviewer's open cards back to the queue."""
-    return _free(
-        ReviewSlot.objects.filter(state=SlotState.LEASED, reviewer=reviewer, dataset=dataset)
-    )
+def release(*, dataset: Dataset, reviewer: User, tokens: Iterable[uuid.UUID] | None = None) -> int:
+    """Give the reviewer's open cards back to the queue: those of `tokens`, or all of them."""
+    held = held_by(dataset, reviewer)
+    if tokens is not None:
+        held = held.filter(lease_token__in=list(tokens))
+    return give_back(held)
+
+
+def held_by(dataset: Dataset, reviewer: User) -> QuerySet[ReviewSlot]:
+    """Return the looks that lie before the reviewer."""
+    return ReviewSlot.objects.filter(state=SlotState.LEASED, reviewer=reviewer, dataset=dataset)
+
+
+def give_back(held: QuerySet[ReviewSlot]) -> int:
+    """Make leased looks free; their tokens are worth nothing from now on."""
+    return _free(held, reviewer=None, lease_token=None)
 
 
 def free_expired() -> int:
-    """Give back every card whose lease ran out; the sweeper calls this."""
+    """Give back every card whose lease ran out; the sweeper calls this.
+
+    Its reviewer and token stay on it until somebody else is handed it: a decision that was made
+    while the network was away still counts.
+    """
     return _free(ReviewSlot.objects.filter(state=SlotState.LEASED, lease_expires_at__lt=Now()))
 
 
-def _free(slots: QuerySet[ReviewSlot]) -> int:
-    return slots.update(
-        state=SlotState.WAITING, reviewer=None, lease_token=None, lease_expires_at=None
-    )
+def _free(held: QuerySet[ReviewSlot], **changes: None) -> int:
+    """Make leased looks free; what a certificate waits for comes first from now on."""
+    with transaction.atomic():
+        # Never waits: who holds a row at this moment decides it.
+        rows = list(held.select_for_update(skip_locked=True).values_list("pk", "purpose"))
+        looks = [pk for pk, purpose in rows if purpose == Purpose.LOOK]
+        ReviewSlot.objects.filter(pk__in=looks).update(
+            state=SlotState.WAITING,
+            lease_expires_at=None,
+            batch=None,
+            lane=Case(
+                When(lottery__isnull=False, then=Value(Lane.OWED.value)),
+                default="lane",
+                output_field=PositiveSmallIntegerField(),
+            ),
+            **changes,
+        )
+        others = [pk for pk, purpose in rows if purpose != Purpose.LOOK]
+        if others:  # made when it was handed out, so that it never waits
+            ReviewSlot.objects.filter(pk__in=others).delete()
+    return len(rows)

@@ -4,27 +4,31 @@ from __future__ import annotations
 
 import datetime as dt
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from django.db import transaction
-from django.db.models import Avg, Case, Count, Exists, F, OuterRef, Q, QuerySet, Value, When
+from django.db.models import Avg, Count, F, Q, QuerySet
 from django.db.models.functions import Now
 from django.utils import timezone
 
 from synthreview.accounts.models import User
 from synthreview.catalog.models import Dataset
 from synthreview.generation.models import Call, GeneratedImage
+from synthreview.review import claims
+from synthreview.review.claims import Claim
+from synthreview.review.intake import ask_again, set_priorities
 from synthreview.review.models import (
+    FINAL_VERDICTS,
+    SAYABLE,
     Decision,
-    ImageReview,
-    ImageState,
+    Purpose,
     ReviewSlot,
     SlotState,
+    Surface,
     Verdict,
 )
-from synthreview.review.queue import Card, release, upcoming_images, with_image
+from synthreview.review.queue import Card, card_of, claim_next, give_back, held_by, next_card
 from synthreview.review.reasons import REASONS
 
 COUNT_LIMIT = 1_000
@@ -32,7 +36,12 @@ MAX_SECONDS = 3_600.0
 DAY_LIMIT = 10_000
 PACE_WINDOW = 30
 PACE_MINIMUM = 5
+MOST_ANSWERS = 500
 LEASE_LOST = "Your last image went back to the queue because it lay open too long."
+DECISION_GONE = "That decision does not stand any more: the page shows what does."
+
+
+__all__ = ["ask_again", "set_priorities"]  # verbs that live in intake.py
 
 
 class ReviewError(Exception):
@@ -47,11 +56,30 @@ class LeaseLostError(ReviewError):
 
 
 @dataclass(frozen=True, slots=True)
+class Answer:
+    """What a reviewer says of the card that carries `token`."""
+
+    token: uuid.UUID
+    verdict: str
+    reasons: Sequence[str] = ()
+    note: str = ""
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
 class Said:
     """A decision on record; `is_replay` where this token had said it before."""
 
     decision: Decision
     is_replay: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """What became of several answers: those on record, and the tokens of those that came late."""
+
+    said: list[Said]
+    lost: list[uuid.UUID]
 
 
 def record_decision(
@@ -63,78 +91,163 @@ def record_decision(
     reasons: Iterable[str] = (),
     note: str = "",
     seconds: float = 0.0,
+    surface: str = Surface.FOCUS,
 ) -> Said:
     """Record what the reviewer says of the card that carries `token`.
 
     The same token gives the same decision again: a double click or a replay changes nothing.
     Raises LeaseLostError where the card is no longer theirs, ReviewError for a wrong verdict.
     """
-    reasons = list(reasons)
-    if verdict not in {Verdict.APPROVE, Verdict.REJECT, Verdict.SKIP}:
-        raise ReviewError(f"{verdict!r} is no verdict; choose approve, reject or skip.")
-    if unknown := [reason for reason in reasons if reason not in REASONS]:
-        raise ReviewError(f"{unknown[0]!r} is no reason; known: {', '.join(REASONS)}.")
-    held = ReviewSlot.objects.filter(
-        dataset=dataset, lease_token=token, reviewer=reviewer, state=SlotState.LEASED
+    answer = Answer(token, verdict, list(reasons), note, seconds)
+    recorded = record_decisions(
+        dataset=dataset, reviewer=reviewer, answers=[answer], surface=surface
     )
-    # The image's row is locked too: of two people who answer at once, the second must see what
-    # the first said, or the image would stay pending for ever.
-    locked = held.filter(image__review__isnull=False).select_for_update(
-        of=("self", "image__review")
-    )
-    with transaction.atomic():
-        slot = locked.select_related("image__label_class", "image__review").first()
-        if slot is None:
-            return _said_before(dataset, reviewer, token)
-        decision = Decision.objects.create(
-            image=slot.image,
-            dataset=dataset,
-            reviewer=reviewer,
-            verdict=verdict,
-            stream=slot.stream,
-            reasons=reasons if verdict == Verdict.REJECT else [],
-            note=note.strip()[:500],
-            seconds=min(max(seconds, 0.0), MAX_SECONDS),
-            guideline_version=slot.image.label_class.guideline_version,
-            client_token=token,
-        )
-        state = SlotState.SKIPPED if verdict == Verdict.SKIP else SlotState.DECIDED
-        changes: dict[str, Any] = {"lottery": F("lottery") - 1} if verdict == Verdict.SKIP else {}
-        ReviewSlot.objects.filter(pk=slot.pk).update(
-            state=state, lease_token=None, lease_expires_at=None, decision=decision, **changes
-        )
-        if verdict != Verdict.SKIP:
-            _settle_image(slot.image_id)
-    return Said(decision, is_replay=False)
-
-
-def _said_before(dataset: Dataset, reviewer: User, token: uuid.UUID) -> Said:
-    said = Decision.objects.filter(dataset=dataset, reviewer=reviewer, client_token=token).first()
-    if said is None:
+    if recorded.lost:
         raise LeaseLostError(LEASE_LOST)
-    return Said(said, is_replay=True)
+    return recorded.said[0]
 
 
-def _settle_image(image_id: int) -> None:
-    """Derive the image's state from its looks: all must be in, and agree.
+def record_decisions(
+    *,
+    dataset: Dataset,
+    reviewer: User,
+    answers: Sequence[Answer],
+    surface: str = Surface.FOCUS,
+) -> Recorded:
+    """Record what the reviewer says of several cards, each by its own token, exactly once.
 
-    One statement; its caller has locked the image's row with an earlier one.
+    All in one transaction: a page of a grid, or what was decided while the network was away. A
+    token that said something before says it again; one whose card somebody else was handed in
+    between is lost. Raises ReviewError for a wrong verdict or reason, and then nothing is kept.
     """
-    looks = ReviewSlot.objects.filter(image=OuterRef("image"))
-    ImageReview.objects.filter(image=image_id).update(
-        state=Case(
-            When(Exists(looks.exclude(state=SlotState.DECIDED)), then=Value(ImageState.PENDING)),
-            When(
-                ~Exists(looks.exclude(decision__verdict=Verdict.APPROVE)),
-                then=Value(ImageState.APPROVED),
-            ),
-            When(
-                ~Exists(looks.exclude(decision__verdict=Verdict.REJECT)),
-                then=Value(ImageState.REJECTED),
-            ),
-            default=Value(ImageState.DISPUTED),
-        )
+    check_answers(answers, surface)
+    by_token = {answer.token: answer for answer in answers}
+    with transaction.atomic():
+        decisions = _take(dataset, reviewer, by_token, surface)
+    fresh = {decision.client_token for decision in decisions}
+    before = _said_before(dataset, reviewer, [token for token in by_token if token not in fresh])
+    said = [Said(decision, is_replay=False) for decision in decisions]
+    said += [Said(decision, is_replay=True) for decision in before]
+    known = {one.decision.client_token for one in said}
+    return Recorded(said, [token for token in by_token if token not in known])
+
+
+def check_answers(answers: Sequence[Answer], surface: str = Surface.FOCUS) -> None:
+    """Raise ReviewError where an answer cannot be taken as it stands."""
+    if len(answers) > MOST_ANSWERS:
+        raise ReviewError(f"{len(answers)} answers at once; {MOST_ANSWERS} at most.")
+    if surface not in Surface.values:
+        raise ReviewError(f"{surface!r} is no surface; known: {', '.join(Surface.values)}.")
+    for answer in answers:
+        if answer.verdict not in SAYABLE:
+            known = ", ".join(SAYABLE[:-1])
+            raise ReviewError(f"{answer.verdict!r} is no verdict; choose {known} or {SAYABLE[-1]}.")
+        if unknown := [reason for reason in answer.reasons if reason not in REASONS]:
+            raise ReviewError(f"{unknown[0]!r} is no reason; known: {', '.join(REASONS)}.")
+
+
+def _take(
+    dataset: Dataset, reviewer: User, answers: Mapping[uuid.UUID, Answer], surface: str
+) -> list[Decision]:
+    """Write the decisions of the cards that are still the reviewer's; in a transaction."""
+    by_verdict: dict[str, list[uuid.UUID]] = {}
+    for answer in answers.values():
+        by_verdict.setdefault(answer.verdict, []).append(answer.token)
+    decisions = []
+    for verdict, tokens in by_verdict.items():
+        taken = claims.answer(dataset, reviewer, tokens, is_final=verdict in FINAL_VERDICTS)
+        decisions += [
+            _decision(one, answers[one.token], dataset, reviewer, surface) for one in taken
+        ]
+    Decision.objects.bulk_create(decisions)
+    _settle(decisions)
+    return decisions
+
+
+def _decision(
+    one: claims.Answered, answer: Answer, dataset: Dataset, reviewer: User, surface: str
+) -> Decision:
+    return Decision(
+        image_id=one.image,
+        dataset=dataset,
+        reviewer=reviewer,
+        verdict=answer.verdict,
+        stream=one.stream,
+        purpose=one.purpose,
+        surface=surface,
+        batch=one.batch,
+        round=one.round,
+        reasons=list(answer.reasons) if answer.verdict == Verdict.REJECT else [],
+        note=answer.note.strip()[:500],
+        seconds=min(max(answer.seconds, 0.0), MAX_SECONDS),
+        guideline_version=one.guideline_version,
+        client_token=one.token,
     )
+
+
+def _said_before(dataset: Dataset, reviewer: User, tokens: Sequence[uuid.UUID]) -> list[Decision]:
+    if not tokens:
+        return []
+    return list(
+        Decision.objects.filter(dataset=dataset, reviewer=reviewer, client_token__in=tokens)
+    )
+
+
+def _settle(decisions: Sequence[Decision]) -> None:
+    """Count final verdicts for their images; each image is counted by itself, in one statement."""
+    for verdict in FINAL_VERDICTS:
+        images = [
+            decision.image_id
+            for decision in decisions
+            if decision.verdict == verdict and decision.purpose == Purpose.LOOK
+        ]
+        if images:
+            claims.count_verdict(images, verdict, by=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """What one request of a reviewer did: what was said, or why not, and the next card."""
+
+    said: Said | None
+    problem: str
+    card: Card | None
+
+
+def decide_and_continue(
+    *,
+    dataset: Dataset,
+    reviewer: User,
+    answer: Answer,
+    surface: str = Surface.FOCUS,
+    skipped_until: int | None = None,
+) -> Turn:
+    """Record the answer and hand out the next card, in one transaction.
+
+    Where the answer cannot be taken, `problem` says why, and the card is the one that lies open
+    or else the next.
+    """
+    said, problem, claim = None, "", None
+    try:
+        check_answers([answer], surface)
+        with transaction.atomic():
+            decisions = _take(dataset, reviewer, {answer.token: answer}, surface)
+            if decisions:
+                said = Said(decisions[0], is_replay=False)
+                claim = claim_next(dataset=dataset, reviewer=reviewer, skipped_until=skipped_until)
+    except ReviewError as error:
+        problem = str(error)
+    if said is not None:
+        return Turn(said, "", card_of(claim, dataset, reviewer) if claim else None)
+    if not problem:
+        before = _said_before(dataset, reviewer, [answer.token])
+        said = Said(before[0], is_replay=True) if before else None
+        problem = "" if said else LEASE_LOST
+    card = next_card(dataset=dataset, reviewer=reviewer, skipped_until=skipped_until)
+    return Turn(said, problem, card)
+
+
+# --- Changing one's mind ------------------------------------------------------------
 
 
 @transaction.atomic
@@ -144,38 +257,96 @@ def undo(*, dataset: Dataset, reviewer: User) -> Card | None:
     Each further call goes one further back. The card that was open goes back to the queue.
     None where nothing is left to undo.
     """
-    last = (
-        Decision.objects.filter(reviewer=reviewer, dataset=dataset, slot_of__reviewer=reviewer)
-        .select_related("slot_of", "image")
-        .order_by("-pk")
-        .first()
-    )
+    last = _standing(dataset, reviewer).order_by("-pk").first()
     if last is None:
         return None
-    ImageReview.objects.select_for_update().filter(image=last.image_id).first()
-    release(reviewer=reviewer, dataset=dataset)
+    slot = last.slot_of
+    give_back(held_by(dataset, reviewer).filter(batch__isnull=True))
     token = uuid.uuid4()
     expires = Now() + dt.timedelta(minutes=dataset.policy.lease_minutes)
-    won = ReviewSlot.objects.filter(pk=last.slot_of.pk, decision=last).update(
+    won = ReviewSlot.objects.filter(pk=slot.pk, decision=last).update(
         state=SlotState.LEASED,
         lease_token=token,
         lease_expires_at=expires,
+        batch=None,
         decision=None,
     )
     if not won:  # somebody took up the skipped image in this very moment
         return None
     Decision.objects.create(
-        image=last.image,
+        image_id=last.image_id,
         dataset=dataset,
         reviewer=reviewer,
         verdict=Verdict.WITHDRAW,
         stream=last.stream,
+        purpose=last.purpose,
+        round=last.round,
         guideline_version=last.guideline_version,
         supersedes=last,
     )
-    _settle_image(last.image_id)
-    slot = with_image(ReviewSlot.objects.filter(pk=last.slot_of.pk)).get()
-    return Card(slot, token, upcoming_images(dataset, reviewer), undone=last)
+    _uncount(last)
+    return card_of(Claim(slot.pk, last.image_id, token), dataset, reviewer, undone=last)
+
+
+@transaction.atomic
+def change_decision(
+    *,
+    dataset: Dataset,
+    reviewer: User,
+    decision: int,
+    token: uuid.UUID,
+    verdict: str,
+    reasons: Iterable[str] = (),
+    note: str = "",
+) -> Said:
+    """Say something else of an image that the reviewer decided before; nothing is handed out.
+
+    `decision` is what stood there when they looked; `token` is the change's own, so that it is
+    made once. Raises ReviewError where that decision is not theirs, or something else stands.
+    """
+    answer = Answer(token, verdict, list(reasons), note)
+    check_answers([answer], Surface.STRIP)
+    if before := _said_before(dataset, reviewer, [token]):
+        return Said(before[0], is_replay=True)
+    last = _standing(dataset, reviewer).filter(pk=decision).first()
+    if last is None:
+        raise ReviewError(DECISION_GONE)
+    changed = Decision(
+        image_id=last.image_id,
+        dataset=dataset,
+        reviewer=reviewer,
+        verdict=verdict,
+        stream=last.stream,
+        purpose=last.purpose,
+        surface=Surface.STRIP,
+        round=last.round,
+        reasons=answer.reasons if verdict == Verdict.REJECT else [],
+        note=note.strip()[:500],
+        guideline_version=last.guideline_version,
+        client_token=token,
+        supersedes=last,
+    )
+    if not claims.replace_answer(last.slot_of.pk, last, changed):
+        raise ReviewError(DECISION_GONE)
+    changed.save(force_insert=True)
+    _uncount(last)
+    _settle([changed])
+    return Said(changed, is_replay=False)
+
+
+def _standing(dataset: Dataset, reviewer: User) -> QuerySet[Decision]:
+    """Return the reviewer's decisions that count and can be taken back, of the present rounds."""
+    return Decision.objects.filter(
+        reviewer=reviewer,
+        dataset=dataset,
+        slot_of__reviewer=reviewer,
+        round=F("image__review__round"),
+    ).select_related("slot_of")
+
+
+def _uncount(decision: Decision) -> None:
+    if decision.verdict in FINAL_VERDICTS and decision.purpose == Purpose.LOOK:
+        claims.count_verdict([decision.image_id], decision.verdict, by=-1)
 
 
 # --- What was said, and what is left ----------------------------------------------

@@ -27,7 +27,12 @@ if TYPE_CHECKING:
     from synthreview.review.queue import Card
     from synthreview.review.services import Said
 
-SAID = {Verdict.APPROVE: "Approved", Verdict.REJECT: "Rejected", Verdict.SKIP: "Skipped"}
+SAID = {
+    Verdict.APPROVE: "Approved",
+    Verdict.REJECT: "Rejected",
+    Verdict.SKIP: "Skipped",
+    Verdict.UNSURE: "Left undecided",
+}
 
 
 @never_cache
@@ -52,29 +57,24 @@ def decide(request: HttpRequest, slug: str) -> HttpResponse:
     """Record a decision and answer with the next card, in one request."""
     dataset, context = open_dataset(request, slug, Action.REVIEW)
     reviewer = signed_in(request)
-    said, problem = _record(dataset, reviewer, request)
     skipped_until = _skipped_until(request)
-    if not _wants_card_alone(request):
-        return _back_to_page(request, dataset, problem, skipped_until)
-    card = queue.next_card(
-        dataset=dataset,
-        reviewer=reviewer,
-        skipped_until=skipped_until,
-        may_hold_one=said is None or said.is_replay,
-    )
-    context |= card_context(dataset, reviewer, card, skipped_until, said=said, problem=problem)
-    return render(request, "review/_card.html", context)
-
-
-def _record(dataset: Dataset, reviewer: User, request: HttpRequest) -> tuple[Said | None, str]:
-    """Return what was said, or None and why it was not taken."""
     form = DecisionForm(request.POST)
     if not form.is_valid():
-        return None, first_error(form)
-    try:
-        return services.record_decision(dataset=dataset, reviewer=reviewer, **form.cleaned_data), ""
-    except services.ReviewError as error:
-        return None, str(error)
+        card = queue.next_card(dataset=dataset, reviewer=reviewer, skipped_until=skipped_until)
+        turn = services.Turn(None, first_error(form), card)
+    else:
+        turn = services.decide_and_continue(
+            dataset=dataset,
+            reviewer=reviewer,
+            answer=services.Answer(**form.cleaned_data),
+            skipped_until=skipped_until,
+        )
+    if not _wants_card_alone(request):
+        return _back_to_page(request, dataset, turn.problem, skipped_until)
+    context |= card_context(
+        dataset, reviewer, turn.card, skipped_until, said=turn.said, problem=turn.problem
+    )
+    return render(request, "review/_card.html", context)
 
 
 @require_POST

@@ -19,6 +19,7 @@ from synthreview.export.jobs import write_export
 from synthreview.export.models import Export
 from synthreview.generation.jobs import draw
 from synthreview.generation.models import Call, GeneratedImage
+from synthreview.review.intake import admit
 from synthreview.review.models import (
     Decision,
     ImageReview,
@@ -27,7 +28,7 @@ from synthreview.review.models import (
     SlotState,
     Verdict,
 )
-from synthreview.review.queue import admit, release
+from synthreview.review.queue import release
 from synthreview.scoring import jobs as scoring_jobs
 from synthreview.scoring import services as scoring
 from tests.conftest import Problems

@@ -14,8 +14,7 @@ from django.urls import reverse
 from synthreview.accounts.models import User
 from synthreview.catalog.models import Dataset
 from synthreview.generation.models import GeneratedImage
-from synthreview.review import queue as hand_out
-from synthreview.review import services
+from synthreview.review import intake, services
 from synthreview.review.models import Decision, ImageState, ReviewSlot, SlotState, Verdict
 from synthreview.work.models import WorkState
 from tests.factories import (
@@ -158,7 +157,7 @@ def test_scores_show_where_the_policy_does_not_hide_them(
 def test_an_image_without_a_score_says_so(browser_of_reviewer: Client, dataset: Dataset) -> None:
     image = make_image(dataset)
     make_score(image, value=None)
-    hand_out.admit()
+    intake.admit()
     page = browser_of_reviewer.get(url("review", dataset)).content.decode()
     assert "No score applies to this image" in page
 

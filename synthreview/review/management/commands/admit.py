@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from synthreview.catalog.management.base import ScriptCommand
-from synthreview.review.queue import admit
+from synthreview.review.intake import admit
 
 
 class Command(ScriptCommand):

@@ -1,0 +1,153 @@
+"""Whole prompts that go wrong: put what nobody saw of them aside, together, and take it back.
+
+"12 of 14 of this prompt were rejected: reject the rest?" The rest is not judged: it leaves the
+queue unseen, and the certificate counts it as such (docs/certificate.md, "removed unseen").
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+
+from django.db import transaction
+from django.db.models import Count, Exists, OuterRef, Q, QuerySet
+from django.db.models.functions import Now
+
+from synthreview.accounts.models import User
+from synthreview.catalog.models import Dataset
+from synthreview.prompting.models import Prompt
+from synthreview.review.models import (
+    Certification,
+    Decision,
+    ImageReview,
+    ImageState,
+    PutAside,
+    ReviewSlot,
+    SlotState,
+)
+
+SUGGESTED_FROM = 5  # decided images
+SUGGESTED_SHARE = 0.75  # of them rejected
+SUGGESTED_MOST = 20
+
+
+class PutAsideError(ValueError):
+    """The rest of the prompt cannot be put aside; the message says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class PromptTally:
+    """What became of one prompt's images, and how many of them nobody has been handed."""
+
+    prompt: Prompt
+    decided: int
+    rejected: int
+    unseen: int
+
+    @property
+    def is_suspicious(self) -> bool:
+        """Return whether it is worth asking if the rest should be put aside."""
+        return (
+            self.unseen > 0
+            and self.decided >= SUGGESTED_FROM
+            and self.rejected >= SUGGESTED_SHARE * self.decided
+        )
+
+    def __str__(self) -> str:
+        return f"{self.rejected:,} of {self.decided:,} of this prompt were rejected"
+
+
+def unseen_of(prompt: Prompt) -> QuerySet[ImageReview]:
+    """Return the prompt's images that nobody has been handed, nor ever said a word about."""
+    handed = ReviewSlot.objects.filter(image=OuterRef("image")).exclude(
+        state=SlotState.WAITING, handed_at__isnull=True
+    )
+    return ImageReview.objects.filter(
+        ~Exists(handed),
+        ~Exists(Decision.objects.filter(image=OuterRef("image"))),
+        image__prompt=prompt,
+        state=ImageState.PENDING,
+    )
+
+
+def tally_of(prompt: Prompt) -> PromptTally:
+    """Return what putting the rest of the prompt aside would mean; two queries."""
+    counts = ImageReview.objects.filter(image__prompt=prompt).aggregate(
+        rejected=Count("pk", filter=Q(state=ImageState.REJECTED)),
+        decided=Count("pk", filter=Q(state__in=[ImageState.APPROVED, ImageState.REJECTED])),
+    )
+    return PromptTally(prompt, counts["decided"], counts["rejected"], unseen_of(prompt).count())
+
+
+def suspicious_prompts(dataset: Dataset) -> list[PromptTally]:
+    """Return prompts of which so much was rejected that the rest may go; the worst first."""
+    rows = (
+        ImageReview.objects.filter(dataset=dataset, image__prompt__isnull=False)
+        .order_by()
+        .values("image__prompt")
+        .annotate(
+            decided=Count("pk", filter=Q(state__in=[ImageState.APPROVED, ImageState.REJECTED])),
+            rejected=Count("pk", filter=Q(state=ImageState.REJECTED)),
+            pending=Count("pk", filter=Q(state=ImageState.PENDING)),
+        )
+        .filter(decided__gte=SUGGESTED_FROM, pending__gt=0)
+        .order_by("-rejected")
+    )
+    found = [row for row in rows if row["rejected"] >= SUGGESTED_SHARE * row["decided"]]
+    worst = found[:SUGGESTED_MOST]
+    prompts = Prompt.objects.in_bulk([row["image__prompt"] for row in worst])
+    tallies = [tally_of(prompts[row["image__prompt"]]) for row in worst]
+    return [tally for tally in tallies if tally.is_suspicious]
+
+
+@transaction.atomic
+def put_aside(*, prompt: Prompt, user: User) -> PutAside:
+    """Take what nobody has been handed of the prompt out of the queue, as one event.
+
+    Images that somebody holds, skipped or has said something of stay. Raises PutAsideError
+    where nothing is left, or nothing of the prompt was rejected.
+    """
+    if Certification.objects.filter(dataset=prompt.dataset_id, ended_at__isnull=True).exists():
+        raise PutAsideError("A certificate runs: nothing may leave its population unseen.")
+    tally = tally_of(prompt)
+    if not tally.rejected:
+        raise PutAsideError("Nothing of this prompt was rejected: there is no ground for it.")
+    event = PutAside.objects.create(
+        dataset_id=prompt.dataset_id,
+        prompt=prompt,
+        decided=tally.decided,
+        rejected=tally.rejected,
+        created_by=user,
+    )
+    wanted = dict(unseen_of(prompt).values_list("image", "looks"))
+    slots = ReviewSlot.objects.filter(
+        image__in=wanted, state=SlotState.WAITING, handed_at__isnull=True
+    )
+    # Never waits: a look that is being handed out at this moment is seen by somebody.
+    locked = list(slots.select_for_update(skip_locked=True).values_list("pk", "image"))
+    found = Counter(image for _, image in locked)
+    free = {image for image, looks in wanted.items() if found[image] == looks}
+    if not free:
+        raise PutAsideError("Nothing is left of this prompt that nobody has seen.")
+    ReviewSlot.objects.filter(pk__in=[pk for pk, image in locked if image in free]).update(
+        state=SlotState.REMOVED, lottery=None, reviewer=None, lease_token=None
+    )
+    ImageReview.objects.filter(image__in=free).update(state=ImageState.REMOVED, put_aside=event)
+    event.removed = len(free)
+    event.save(update_fields=["removed"])
+    return event
+
+
+@transaction.atomic
+def take_back(event: PutAside) -> int:
+    """Return what was put aside to the queue; doing it twice changes nothing."""
+    if not PutAside.objects.filter(pk=event.pk, withdrawn_at__isnull=True).update(
+        withdrawn_at=Now()
+    ):
+        return 0
+    back = ImageReview.objects.filter(put_aside=event, state=ImageState.REMOVED)
+    images = list(back.values_list("image", flat=True))
+    ReviewSlot.objects.filter(image__in=images, state=SlotState.REMOVED).update(
+        state=SlotState.WAITING
+    )
+    return back.update(state=ImageState.PENDING)
