@@ -16,7 +16,7 @@ FIND_PYTHON = for p in "$(PYTHON)" python3 python3.13 python3.12 python3.11 pyth
     && break; p=; done; \
   [ -n "$$p" ] || { echo "Python 3.11 or newer is needed; PYTHON=/path/to/python3 names one" >&2; exit 1; }
 
-.PHONY: help demo demo-reset test lint lint-style lint-types lint-layers lint-templates lint-django format screenshots bench constraints
+.PHONY: help demo demo-reset test lint lint-style lint-types lint-layers lint-templates lint-django format screenshots bench certificate-validity constraints
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -67,6 +67,9 @@ screenshots: $(VENV)/.installed-dev  ## take the pictures of docs/ anew
 
 bench: $(VENV)/.installed-dev  ## run the benchmarks
 	@for bench in benchmarks/bench_*.py; do echo "--- $$bench"; $(RUN) "$$bench" || exit 1; done
+
+certificate-validity: $(VENV)/.installed-dev  ## simulate how often the certificate is wrong; hours
+	@$(RUN) -m benchmarks.certificate_validity --jobs $(JOBS)
 
 constraints: $(VENV)/.installed-dev  ## pin what is installed now, after an upgrade by hand
 	@{ echo '# Exact versions of everything that was tested, made by `make constraints`.'; \

@@ -142,7 +142,7 @@ class Certificate:
 
     @property
     def bad_audits(self) -> int:
-        return sum(look.is_bad for look in self.looks if look.stream is Stream.AUDIT)
+        return sum(look.is_bad is True for look in self.looks if look.stream is Stream.AUDIT)
 
     @property
     def audit_rate(self) -> float:

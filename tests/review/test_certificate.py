@@ -1,56 +1,94 @@
-"""The running certificate against hand-worked cases, a naive oracle, and its own promise."""
+"""The running certificate against hand-worked cases, naive oracles, and its own promise."""
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import numpy as np
 import pytest
 
-from benchmarks.certificate_validity import ORDERS, failure_share
+from benchmarks.certificate_validity import (
+    ORDERS,
+    cohorts_failure_share,
+    failure_share,
+    true_failure_share,
+)
 from synthreview.review.certificate import (
+    FADING,
+    HIGHEST_FRACTION,
+    PRIOR_AUDITS,
+    REMOVED,
     STRATEGIES,
+    History,
     Look,
+    Part,
     Stream,
     audits_until,
+    error_after,
+    fractions,
+    joint_bound,
+    log_stake,
     running_bound,
+    stake_paths,
 )
 
 GOOD, BAD = Look(Stream.AUDIT, is_bad=False), Look(Stream.AUDIT, is_bad=True)
+LOST = Look(Stream.AUDIT, None)
+
+
+def naive_stakes(
+    looks: list[Look], population: int, target: float, bad_left: int, removed_bad: tuple[int, ...]
+) -> list[float]:
+    """Play one candidate through, one draw at a time; return the stake after each audit.
+
+    `removed_bad` says of each removal whether it was bad: the chance before a draw follows.
+    """
+    left = bad_left + sum(look.is_bad is True for look in looks) + sum(removed_bad)
+    removals = iter(removed_bad)
+    unreviewed = population
+    stakes = [share for share, _ in STRATEGIES]
+    history: list[int] = []
+    whole = []
+    for look in looks:
+        if look.stream is Stream.AUDIT:
+            chance = left / unreviewed
+            weights = [FADING ** (len(history) - 1 - place) for place in range(len(history))]
+            own = PRIOR_AUDITS * FADING ** len(history)
+            shown = sum(w * x for w, x in zip(weights, history, strict=True)) + own * target / 4
+            shown /= sum(weights) + own
+            for index, (_, fraction) in enumerate(STRATEGIES):
+                if fraction is None:
+                    fraction = shown / (shown + max(target - shown, target / 2))
+                    fraction = min(fraction, HIGHEST_FRACTION)
+                is_bad = look.is_bad is not False
+                if is_bad:
+                    stakes[index] *= fraction
+                else:
+                    stakes[index] *= (
+                        (1 - fraction * chance) / (1 - chance) if chance < 1 else math.inf
+                    )
+            history.append(look.is_bad is not False)
+            whole.append(sum(stakes))
+        if look.is_bad is None:
+            left -= next(removals)
+        else:
+            left -= look.is_bad
+        unreviewed -= 1
+    return whole
 
 
 def naive_remaining(looks: list[Look], population: int, target: float, alpha: float) -> int:
-    """Play every candidate through, one draw at a time, as the docstring says."""
-    found_at_end = sum(look.is_bad for look in looks)
-    possible = []
-    for left in range(population - len(looks) + 1):
-        total, found, unreviewed = found_at_end + left, 0, population
-        stakes = [share for share, _ in STRATEGIES]
-        audits = bad_audits = 0
-        highest = 0.0
-        for look in looks:
-            if look.stream is Stream.AUDIT:
-                chance = (total - found) / unreviewed
-                for index, (_, multiple) in enumerate(STRATEGIES):
-                    bet = (
-                        min((bad_audits + target / 4) / (audits + 1), 0.9)
-                        if multiple is None
-                        else target * multiple
-                    )
-                    if look.is_bad:
-                        stakes[index] *= bet / chance
-                    elif chance < 1:
-                        stakes[index] *= (1 - bet) / (1 - chance)
-                    else:
-                        stakes[index] = math.inf
-                highest = max(highest, sum(stakes))
-                audits += 1
-                bad_audits += look.is_bad
-            found += look.is_bad
-            unreviewed -= 1
-        if highest < 1 / alpha:
-            possible.append(left)
-    return max(possible)
+    """Return the most bad images left that some history does not rule out."""
+    unknown = sum(look.is_bad is None for look in looks)
+    return max(
+        left
+        for left in range(population - len(looks) + 1)
+        if any(
+            max(naive_stakes(looks, population, target, left, removed), default=0) < 1 / alpha
+            for removed in itertools.product((0, 1), repeat=unknown)
+        )
+    )
 
 
 def test_before_any_audit_everything_unreviewed_may_be_bad() -> None:
@@ -72,8 +110,8 @@ def test_when_all_is_reviewed_nothing_is_left() -> None:
 def test_one_audit_of_ten_by_hand() -> None:
     """One good draw of ten: K bad images survive it with chance 1 - K/10.
 
-    The stake is sum(share * (1 - bet)) / (1 - K/10), at most 1 / 0.1; it reaches that limit
-    of 10 (alpha = 0.1) only for K = 10, which a good draw rules out anyway: 9 are left at most.
+    The stake of the bet "none is bad" is 1 / (1 - K/10), at most 10 for K = 9, and the others
+    hold less: nothing is ruled out (alpha = 0.1) but K = 10, which had no good image to draw.
     """
     assert running_bound([GOOD], population=10, target=0.02, alpha=0.1).remaining_bad == 9
 
@@ -89,6 +127,117 @@ def test_it_equals_the_naive_oracle(seed: int) -> None:
     ]
     bound = running_bound(looks, population=population, target=0.05)
     assert bound.remaining_bad == naive_remaining(looks, population, 0.05, 0.05)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_with_removals_it_equals_the_oracle_over_all_that_they_may_have_been(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    looks = [
+        Look(Stream.AUDIT if rng.random() < 0.7 else Stream.TARGETED, bool(rng.random() < 0.1))
+        for _ in range(25)
+    ]
+    for place in sorted(rng.integers(0, 25, size=5), reverse=True):
+        looks.insert(int(place), REMOVED)
+    bound = running_bound(looks, population=50, target=0.1, alpha=0.2)
+    assert bound.remaining_bad == naive_remaining(looks, 50, 0.1, 0.2)
+    assert (bound.reviewed, bound.removed, bound.unreviewed) == (25, 5, 20)
+    assert bound.exported == 50 - 5 - bound.found_bad
+
+
+def test_what_is_removed_counts_among_nothing_that_is_exported() -> None:
+    bound = running_bound([REMOVED] * 40, population=100, target=0.02)
+    assert (bound.remaining_bad, bound.exported, bound.error) == (60, 60, 1.0)
+
+
+def test_an_audit_that_left_without_a_verdict_helps_no_more_than_a_bad_one() -> None:
+    clean = [GOOD] * 80
+    lost = running_bound([*clean, LOST, *clean], population=1_000, target=0.02)
+    bad = running_bound([*clean, BAD, *clean], population=1_000, target=0.02)
+    good = running_bound([*clean, GOOD, *clean], population=1_000, target=0.02)
+    assert good.remaining_bad < lost.remaining_bad <= bad.remaining_bad + 1
+
+
+def test_the_stake_never_falls_as_more_are_left() -> None:
+    looks = [GOOD, BAD, *[GOOD] * 20, BAD, Look(Stream.TARGETED, is_bad=True), *[GOOD] * 10]
+    history = History.of(looks, 60)
+    bets = fractions(history, 0.05)
+    stakes = [log_stake(history, bets, left) for left in range(26)]
+    assert stakes == sorted(stakes)
+
+
+def test_each_bet_is_fair_under_the_truth() -> None:
+    """Of 30 images 4 are bad: over every order of 3 audits the mean stake is exactly 1."""
+    population, bad = 30, 4
+    mean = 0.0
+    for outcome in itertools.product((False, True), repeat=3):
+        chance, left = 1.0, bad
+        for drawn, is_bad in enumerate(outcome):
+            chance *= (left if is_bad else population - drawn - left) / (population - drawn)
+            left -= is_bad
+        history = History.of([Look(Stream.AUDIT, is_bad) for is_bad in outcome], population)
+        stake = stake_paths(history, fractions(history, 0.05), left)[-1]
+        mean += chance * math.exp(stake)
+    assert mean == pytest.approx(1)
+
+
+# --- Several cohorts ------------------------------------------------------------------
+
+
+def naive_joint(parts: list[Part], target: float, alpha: float) -> int:
+    """Try every pair of numbers left."""
+    histories = [History.of(part.looks, part.population) for part in parts]
+
+    def stake(history: History, left: int) -> float:
+        if not history.audits:
+            return 0.0
+        return float(stake_paths(history, fractions(history, target), left)[-1])
+
+    first, second = histories
+    return max(
+        a + b
+        for a in range(first.unreviewed + 1)
+        for b in range(second.unreviewed + 1)
+        if stake(first, a) + stake(second, b) < -math.log(alpha)
+    )
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_two_cohorts_equal_the_oracle_or_lie_one_above(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    parts = []
+    for population in (40, 60):
+        looks = [
+            Look(Stream.AUDIT if rng.random() < 0.8 else Stream.TARGETED, bool(rng.random() < 0.05))
+            for _ in range(int(rng.integers(10, 30)))
+        ]
+        parts.append(Part(looks, population))
+    bound = joint_bound(parts, target=0.05, alpha=0.1)
+    exact = naive_joint(parts, 0.05, 0.1)
+    assert exact <= bound.remaining_bad <= exact + 1
+    assert bound.population == 100
+
+
+def test_a_cohort_that_nobody_looked_at_counts_in_full() -> None:
+    audited = Part([GOOD] * 200, 1_000)
+    alone = running_bound(audited.looks, population=1_000, target=0.02)
+    both = joint_bound([audited, Part([], 50)], target=0.02)
+    assert both.remaining_bad == pytest.approx(alone.remaining_bad + 50, abs=1)
+
+
+def test_cohorts_cost_little_more_than_one_population() -> None:
+    halves = joint_bound([Part([GOOD] * 85, 5_000), Part([GOOD] * 85, 5_000)], target=0.02)
+    whole = running_bound([GOOD] * 170, population=10_000, target=0.02)
+    assert halves.error <= 1.35 * whole.error
+    shared = sum(
+        running_bound([GOOD] * 85, population=5_000, target=0.02, alpha=0.025).remaining_bad
+        for _ in range(2)
+    )
+    assert halves.remaining_bad < 0.7 * shared, "sharing alpha would cost far more"
+
+
+def test_no_population_is_refused() -> None:
+    with pytest.raises(ValueError, match="no population"):
+        joint_bound([], target=0.02)
 
 
 def test_good_audits_tighten_the_bound_and_an_early_bad_one_loosens_it() -> None:
@@ -121,6 +270,16 @@ def test_the_forecast_of_audits_is_right_for_a_clean_population() -> None:
     assert running_bound([GOOD] * (needed - 1), population=10_000, target=0.02).error > 0.02
 
 
+def test_what_more_audits_would_give() -> None:
+    start = running_bound([GOOD] * 100, population=10_000, target=0.02)
+    after = error_after(start, [GOOD] * 100, audits=50, target=0.02, rate=0.0)
+    assert after == running_bound([GOOD] * 150, population=10_000, target=0.02).error
+    some_bad = error_after(start, [GOOD] * 100, audits=50, target=0.02, rate=0.1)
+    assert after < some_bad
+    few = running_bound([GOOD] * 10, population=12, target=0.02)
+    assert error_after(few, [GOOD] * 10, audits=50, target=0.02, rate=0.0) == 0
+
+
 def test_no_forecast_where_the_rate_is_at_the_target() -> None:
     start = running_bound([], population=1_000, target=0.02)
     assert audits_until(start, [], target=0.02, rate=0.02) is None
@@ -149,3 +308,68 @@ def test_it_is_wrong_in_at_most_five_per_cent_of_runs(order: str) -> None:
         rng=np.random.default_rng(7),
     )
     assert share <= 0.09
+
+
+def test_it_is_as_rarely_wrong_when_the_share_of_audits_adapts() -> None:
+    share = failure_share(
+        population=600,
+        rate=0.05,
+        order=ORDERS["hides bad"],
+        audit_share=None,
+        runs=300,
+        rng=np.random.default_rng(8),
+        looks=250,
+    )
+    assert share <= 0.09
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("removes", ["prompts", "bad", "good"])
+def test_it_is_as_rarely_wrong_when_images_are_removed_unseen(removes: str) -> None:
+    share = failure_share(
+        population=600,
+        rate=0.1,
+        order=ORDERS["by score"],
+        audit_share=0.5,
+        runs=200,
+        rng=np.random.default_rng(9),
+        removes=removes,
+        looks=150,
+    )
+    assert share <= 0.1
+
+
+@pytest.mark.slow
+def test_it_is_as_rarely_wrong_over_two_cohorts() -> None:
+    share = cohorts_failure_share(
+        sizes=(600, 200), rates=(0.02, 0.1), runs=200, rng=np.random.default_rng(10), looks=120
+    )
+    assert share <= 0.1
+
+
+@pytest.mark.slow
+def test_the_truth_is_bounded_where_reviewers_miss_some() -> None:
+    """Two reviewers who miss 5 and 25 % of the bad; their misses measured by gold alone."""
+    share = true_failure_share(
+        population=800,
+        rate=0.15,
+        miss_rates=(0.05, 0.25),
+        runs=60,
+        rng=np.random.default_rng(11),
+        looks=200,
+        every=20,
+    )
+    assert share <= 0.1
+
+
+def test_without_their_misses_the_bound_on_the_truth_would_fail() -> None:
+    """The test above can fail: a miss rate taken for too low lets far more pass than promised."""
+    from synthreview.review.reviewer_error import passed_at_most
+
+    rng = np.random.default_rng(12)
+    failures = sum(
+        (caught := rng.binomial(200, 0.75)) < 200
+        and 200 - caught > passed_at_most(int(caught), miss_rate=0.05, alpha=0.05)
+        for _ in range(50)
+    )
+    assert failures == 50
