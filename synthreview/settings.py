@@ -178,6 +178,18 @@ GENERATORS: dict[str, dict[str, Any]] = {
         "OPTIONS": {},
     },
 }
+# Local models draw only where somebody named one; their worker keeps them in memory.
+KEEPS_MODELS = {"scoring"}
+if LOCAL_DIFFUSERS := env.str("SYNTHREVIEW_DIFFUSERS", default=""):
+    KEEPS_MODELS.add("generation")
+    GENERATORS["diffusers"] = {
+        "BACKEND": "synthreview.generation.generators.diffusers.DiffusersGenerator",
+        "OPTIONS": {
+            "model": LOCAL_DIFFUSERS,
+            "device": env.str("SYNTHREVIEW_DEVICE", default="cpu"),
+            **env.json("SYNTHREVIEW_DIFFUSERS_OPTIONS", default={}),
+        },
+    }
 AUTHORS: dict[str, dict[str, Any]] = {
     "wordlists": {
         "BACKEND": "synthreview.prompting.authors.wordlists.WordlistAuthor",

@@ -58,7 +58,9 @@ def pytest_configure(config: pytest.Config) -> None:
     data = run_folder / (worker or "main")
     (data / "static").mkdir(parents=True)  # WhiteNoise warns where there is none
     os.environ["SYNTHREVIEW_DATA"] = str(data)
-    os.environ.pop("SYNTHREVIEW_CLIP", None)
+    for name in ("SYNTHREVIEW_CLIP", "SYNTHREVIEW_DIFFUSERS"):
+        os.environ.pop(name, None)
+    os.environ["HF_HUB_OFFLINE"] = "1"  # tests make their models
     if config.getoption("database") == "sqlite":
         os.environ["DATABASE_URL"] = f"sqlite:///{data / 'db.sqlite3'}"
     if worker is not None:

@@ -10,6 +10,7 @@ what becomes of the work, so that nothing is paid twice and nothing is lost.
       OutOfCreditError           the account is empty: pause, and ask a person
       TransientError             nothing was charged, and the same call may succeed later
         RateLimitedError         …after `retry_after_s`
+        StoppedError             we ourselves asked for the stop
       OutcomeUnknownError        the bytes left, and no proof of the outcome came back
 """
 
@@ -53,6 +54,10 @@ class RateLimitedError(TransientError):
     def __init__(self, message: str, *, retry_after_s: float | None = None) -> None:
         super().__init__(message)
         self.retry_after_s = retry_after_s
+
+
+class StoppedError(TransientError):
+    """Stopped half-way because its caller asked for that."""
 
 
 class OutcomeUnknownError(ServiceError):

@@ -8,9 +8,9 @@ drawn in lib/outcomes.py.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 # What a generator can be asked for. The text techniques (plain, environment, style,
 # adversarial) are all "text"; the others are their own.
@@ -146,4 +146,28 @@ class Generator(Protocol):
 
     def health(self) -> Health:
         """Look whether it would work; may ask the network. Raises nothing."""
+        ...
+
+
+# Called after each step with how many are done and how many are known to be needed (the
+# number grows where a model works in stages); False asks for a stop.
+OnStep = Callable[[int, int], bool]
+
+
+def go_on(done: int, total: int) -> bool:
+    """An OnStep that never stops."""
+    return True
+
+
+@runtime_checkable
+class Interruptible(Protocol):
+    """A generator that works step by step for so long that people want to watch and stop it.
+
+    It charges nothing, so that work which was stopped is simply gone.
+    """
+
+    def draw_watched(
+        self, request: DrawRequest, *, idempotency_key: str, on_step: OnStep
+    ) -> DrawResult:
+        """Draw as `draw` does; raise StoppedError before the next step once `on_step` is False."""
         ...

@@ -12,8 +12,6 @@ from redis.exceptions import RedisError
 
 from synthreview.work.workers import CallWorker, ModelWorker
 
-WORKERS: dict[str, Any] = {"generation": CallWorker, "scoring": ModelWorker, "export": CallWorker}
-
 
 class Command(BaseCommand):
     help = "Run one worker on one queue until it is stopped."
@@ -25,9 +23,10 @@ class Command(BaseCommand):
     def handle(self, *args: Any, queue: str, burst: bool, **options: Any) -> None:
         if preload := settings.WORKER_PRELOAD.get(queue):
             import_string(preload)()
+        kind: Any = ModelWorker if queue in settings.KEEPS_MODELS else CallWorker
         # RQ's workers unpickle by default, whatever their queue's serializer.
         worker = django_rq.get_worker(
-            queue, worker_class=WORKERS[queue], serializer=settings.RQ_QUEUES[queue]["SERIALIZER"]
+            queue, worker_class=kind, serializer=settings.RQ_QUEUES[queue]["SERIALIZER"]
         )
         try:
             worker.work(burst=burst, logging_level="WARNING")
