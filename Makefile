@@ -71,6 +71,9 @@ bench: $(VENV)/.installed-dev  ## run the benchmarks
 certificate-validity: $(VENV)/.installed-dev  ## simulate how often the certificate is wrong; hours
 	@$(RUN) -m benchmarks.certificate_validity --jobs $(JOBS)
 
+bench-review: $(VENV)/.installed-dev  ## measure a review against the barest view; ARGS="--long" adds a million images
+	@$(RUN) -m benchmarks.bench_review $(ARGS)
+
 constraints: $(VENV)/.installed-dev  ## pin what is installed now, after an upgrade by hand
 	@{ echo '# Exact versions of everything that was tested, made by `make constraints`.'; \
 	  $(RUN) -m pip freeze --all --exclude-editable | grep -E '^[A-Za-z0-9_.-]+==[^+]+$$'; } \

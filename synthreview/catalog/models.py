@@ -53,6 +53,17 @@ class Dataset(models.Model):
     def get_absolute_url(self) -> str:
         return reverse("dataset", args=[self.slug])
 
+    def membership_of(self, user: User) -> Membership | None:
+        """Return what this person is here; one query, none where it came with the dataset."""
+        kept: Membership | None = getattr(self, "_membership", None)
+        if kept is not None and kept.user_id == user.pk:
+            return kept
+        return self.memberships.filter(user=user).first()
+
+    def keep_membership(self, membership: Membership) -> None:
+        """Keep a membership that was read together with this object, for one request's time."""
+        self._membership = membership
+
 
 class Membership(models.Model):
     """One person's role in one dataset, and what a curator asks of them as a reviewer.

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from django.contrib.auth.models import AnonymousUser
+from django.db.models import QuerySet
+from django.http import Http404
 from django.shortcuts import get_object_or_404, render
 from django.urls import reverse
 from django.utils.cache import patch_vary_headers
 
-from synthreview.catalog.models import Dataset
+from synthreview.accounts.models import User
+from synthreview.catalog.models import Dataset, Membership
 from synthreview.catalog.permissions import Action, require
+from synthreview.catalog.prepared import Prepared
 
 if TYPE_CHECKING:
     from django.http import HttpRequest, HttpResponse
-
-    from synthreview.accounts.models import User
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,10 +75,33 @@ def open_dataset(
     The context holds `dataset`, `can` ({"curate": True, …}) and `tabs`. Raises Http404 where
     the person may not know of it, PermissionDenied where `action` is not theirs.
     """
-    user = signed_in(request)
-    visible = Dataset.objects.visible_to(user).select_related("policy")
-    dataset = get_object_or_404(visible, slug=slug)
+    dataset = find_dataset(signed_in(request), slug)
     return dataset, dataset_context(request, dataset, action)
+
+
+def find_dataset(user: User, slug: str) -> Dataset:
+    """Return the dataset with its policy and, kept for `actions_of`, the person's membership.
+
+    One query. Raises Http404 where the person may not know of it.
+    """
+    if user.is_superuser:
+        visible = Dataset.objects.visible_to(user).select_related("policy")
+        return get_object_or_404(visible, slug=slug)
+    membership = _membership.first(user=user.pk, slug=slug)
+    if membership is None:
+        raise Http404
+    membership.dataset.keep_membership(membership)
+    return membership.dataset
+
+
+def _membership_in_visible(user: int, slug: int) -> QuerySet[Membership]:
+    visible = Dataset.objects.visible_to(User(pk=user)).filter(slug=slug)
+    return Membership.objects.filter(dataset__in=visible, user=user).select_related(
+        "dataset__policy"
+    )
+
+
+_membership = Prepared(_membership_in_visible, "user", "slug")
 
 
 def dataset_context(
@@ -87,16 +113,20 @@ def dataset_context(
     return {
         "dataset": dataset,
         "can": {known.value: known in allowed for known in Action},
-        "tabs": [
-            {
-                "title": tab.title,
-                "url": reverse(tab.page, args=[dataset.slug]),
-                "is_current": here == tab.page or here in tab.pages,
-            }
-            for tab in TABS
-            if tab.action in allowed
-        ],
+        "tabs": partial(_tabs, dataset.slug, here, allowed),  # made where a page shows them
     }
+
+
+def _tabs(slug: str, here: str | None, allowed: frozenset[Action]) -> list[dict[str, Any]]:
+    return [
+        {
+            "title": tab.title,
+            "url": reverse(tab.page, args=[slug]),
+            "is_current": here == tab.page or here in tab.pages,
+        }
+        for tab in TABS
+        if tab.action in allowed
+    ]
 
 
 def page_or_part(

@@ -43,10 +43,10 @@ ALLOWED: dict[str, frozenset[Action]] = {
 
 
 def actions_of(user: User, dataset: Dataset) -> frozenset[Action]:
-    """Return what `user` may do with `dataset`; one query, none for a superuser."""
+    """Return what `user` may do with `dataset`; one query, none where the membership is known."""
     if user.is_superuser:
         return frozenset(Action)
-    membership = dataset.memberships.filter(user=user).first()
+    membership = dataset.membership_of(user)
     if membership is None:
         return frozenset()
     allowed = ALLOWED[membership.role]

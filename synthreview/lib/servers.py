@@ -191,12 +191,13 @@ def _newest_first(folders: Iterable[Path]) -> list[Path]:
     return sorted(folders, key=version, reverse=True)
 
 
-def start_postgres(family: Family, *, url: str, folder: Path) -> Child:
+def start_postgres(family: Family, *, url: str, folder: Path, durable: bool = False) -> Child:
     """Make a new cluster in `folder`, serve `url` from it, and return once it answers.
 
-    For tests: nothing is flushed to disk, so a crash of the machine loses the data. As root
-    the server runs as another user, because PostgreSQL refuses root.
+    As root the server runs as another user, because PostgreSQL refuses root.
 
+    Args:
+        durable: flush every commit to the disk, as a real server does; tests need not.
     Raises:
         ServerError: no binaries, or it does not come up.
     """
@@ -215,10 +216,9 @@ def start_postgres(family: Family, *, url: str, folder: Path) -> Child:
         "listen_addresses": "127.0.0.1",
         "unix_socket_directories": "",
         "max_connections": "200",
-        "fsync": "off",
-        "synchronous_commit": "off",
-        "full_page_writes": "off",
     }
+    if not durable:
+        options |= {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
     child = family.start(
         "postgresql",
         [

@@ -51,7 +51,6 @@ class Pool:
             "me": self.reviewer.pk,
             "label_class": self.label_class,
             "technique": self.technique,
-            "minutes": self.dataset.policy.lease_minutes,
         }
 
     @property
@@ -150,6 +149,10 @@ def _lease(picked: str, *, stream: Stream) -> str:
     """
 
 
+def _leasing(pool: Pool) -> dict[str, Any]:
+    return {**pool.params, "minutes": pool.dataset.policy.lease_minutes}
+
+
 def _run(words: str, params: dict[str, Any]) -> list[tuple[Any, ...]]:
     with connection.cursor() as cursor:
         cursor.execute(words, params)
@@ -199,7 +202,7 @@ def claim_own_skipped(pool: Pool, until: int) -> Claim | None:
 def _one(pool: Pool, picked: str) -> Claim | None:
     token = uuid.uuid4()
     words = _lease(picked, stream=Stream.AUDIT)
-    rows = _run(words, {**pool.params, "token": _uuid(token), "batch": None})
+    rows = _run(words, {**_leasing(pool), "token": _uuid(token), "batch": None})
     if not rows:
         return None
     slot, image, stream = rows[0]
@@ -345,7 +348,7 @@ def claim_these(pool: Pool, slots: Sequence[int], batch: uuid.UUID) -> int:
 
 def _several(pool: Pool, picked: str, batch: uuid.UUID, stream: Stream) -> int:
     words = _lease(picked, stream=stream)
-    return len(_run(words, {**pool.params, "token": None, "batch": _uuid(batch)}))
+    return len(_run(words, {**_leasing(pool), "token": None, "batch": _uuid(batch)}))
 
 
 def candidates(pool: Pool, *, limit: int) -> list[Candidate]:

@@ -14,6 +14,7 @@ import uuid
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from secrets import SystemRandom
+from typing import Any
 
 from django.db import IntegrityError, transaction
 from django.db.models import Case, QuerySet, Value, When
@@ -23,6 +24,7 @@ from django.db.models.functions import Now
 
 from synthreview.accounts.models import User
 from synthreview.catalog.models import Dataset, LabelClass
+from synthreview.catalog.prepared import Prepared
 from synthreview.generation.models import GeneratedImage
 from synthreview.review import claims
 from synthreview.review.claims import Claim, Pool
@@ -127,10 +129,15 @@ def card_of(
     claim: Claim, dataset: Dataset, reviewer: User, *, undone: Decision | None = None
 ) -> Card:
     """Return the claimed look with all that its card shows, and what comes next; one query."""
-    peek, params = claims.peek(Pool(dataset, reviewer), shown=NEXT_SHOWN)
-    ahead = RawSQL(peek, params, output_field=TextField())  # noqa: S611 - no text of a user in it
-    slot = with_image(ReviewSlot.objects.filter(pk=claim.slot)).annotate(ahead=ahead).get()
+    slot: Any = _shown.first(slot=claim.slot, dataset=dataset.pk, reviewer=reviewer.pk)
     return Card(slot, claim.token, _upcoming(slot.ahead, claim.image), undone)
+
+
+def _with_what_comes(slot: int, dataset: int, reviewer: int) -> QuerySet[ReviewSlot]:
+    pool = Pool(Dataset(pk=dataset), User(pk=reviewer))
+    peek, params = claims.peek(pool, shown=NEXT_SHOWN)
+    ahead = RawSQL(peek, params, output_field=TextField())  # noqa: S611 - no text of a user in it
+    return with_image(ReviewSlot.objects.filter(pk=slot)).annotate(ahead=ahead)
 
 
 def _upcoming(ahead: str | list[int], shown: int) -> list[GeneratedImage]:
@@ -147,6 +154,8 @@ def _scattered(number: int) -> int:
 def with_image(slots: QuerySet[ReviewSlot]) -> QuerySet[ReviewSlot]:
     return slots.select_related("image__label_class", "image__prompt", "image__review__score")
 
+
+_shown = Prepared(_with_what_comes, "slot", "dataset", "reviewer")
 
 # --- Several cards --------------------------------------------------------------
 

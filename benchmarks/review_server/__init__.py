@@ -1,0 +1,3 @@
+"""The server that bench_review.py measures: the product, and beside it the barest view."""
+
+SLUG = "bench"

@@ -1,0 +1,7 @@
+"""The product's settings with one address more: the bare view that it is compared with."""
+
+from synthreview.settings import *  # noqa: F403
+from synthreview.settings import MIDDLEWARE as PRODUCT
+
+ROOT_URLCONF = "benchmarks.review_server.urls"
+MIDDLEWARE = ["benchmarks.review_server.bare.CountQueries", *PRODUCT]
