@@ -67,12 +67,12 @@ def test_durable_work_names_a_queue_and_a_job_that_exist() -> None:
         assert callable(import_string(path))
 
 
-def test_the_web_process_never_loads_torch() -> None:
+def test_the_web_process_loads_neither_torch_nor_scikit_learn() -> None:
     code = (
         "import django; django.setup();"
         "from django.urls import get_resolver; get_resolver().url_patterns;"
         "import synthreview.wsgi, synthreview.cron, sys;"
-        "heavy = {'diffusers', 'min_dalle', 'open_clip', 'timm', 'torch', 'transformers'};"
+        "heavy = {'diffusers', 'min_dalle', 'open_clip', 'sklearn', 'timm', 'torch', 'transformers'};"
         "print(sorted({m.split('.')[0] for m in sys.modules} & heavy))"
     )
     environment = {**os.environ, "DJANGO_SETTINGS_MODULE": "synthreview.settings"}
