@@ -12,6 +12,7 @@ from django.http import Http404
 from django.shortcuts import get_object_or_404, render
 from django.urls import reverse
 from django.utils.cache import patch_vary_headers
+from django.utils.functional import SimpleLazyObject
 
 from synthreview.accounts.models import User
 from synthreview.catalog.models import Dataset, Membership
@@ -113,7 +114,8 @@ def dataset_context(
     return {
         "dataset": dataset,
         "can": {known.value: known in allowed for known in Action},
-        "tabs": partial(_tabs, dataset.slug, here, allowed),  # made where a page shows them
+        # Made where a page shows them: a part has none.
+        "tabs": SimpleLazyObject(partial(_tabs, dataset.slug, here, allowed)),
     }
 
 
