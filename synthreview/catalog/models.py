@@ -16,6 +16,7 @@ from django.db.models import F, Q
 from django.urls import reverse
 
 from synthreview.catalog.permissions import Role
+from synthreview.lib.images import THUMB, VIEW
 
 if TYPE_CHECKING:
     from synthreview.accounts.models import User
@@ -269,6 +270,14 @@ class ReferenceImage(models.Model):
 
     def __str__(self) -> str:
         return f"reference {self.pk}"
+
+    @property
+    def thumb_url(self) -> str:
+        return reverse("reference-rendition", args=[self.pk, THUMB])
+
+    @property
+    def view_url(self) -> str:
+        return reverse("reference-rendition", args=[self.pk, VIEW])
 
 
 class QualityPolicy(models.Model):

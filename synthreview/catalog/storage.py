@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from functools import cache
 from pathlib import Path
 
@@ -9,6 +10,9 @@ from django.conf import settings
 
 from synthreview.lib.blobs import FileBlobs
 from synthreview.lib.images import RENDITIONS_PX, DecodedImage, decode, rendition
+
+# Images of the same bytes are one family, in whichever dataset they lie.
+FAMILIES = uuid.UUID("0f1de5a5-5a0f-4c43-9d0a-6d1d8e6a2b77")
 
 
 @cache

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from synthreview.catalog import views
+from synthreview.catalog import reference_views, views
 
 urlpatterns = [
     path("datasets/new", views.new_dataset, name="dataset-new"),
@@ -13,6 +13,15 @@ urlpatterns = [
     path("d/<slug:slug>/settings/classes/<int:pk>/delete", views.delete_class, name="class-delete"),
     path("d/<slug:slug>/settings/axes/", views.axes, name="axes"),
     path("d/<slug:slug>/settings/axes/<int:pk>/delete", views.delete_axis, name="axis-delete"),
+    path("d/<slug:slug>/references/", reference_views.references, name="references"),
+    path(
+        "d/<slug:slug>/references/remove",
+        reference_views.remove_references,
+        name="references-remove",
+    ),
+    path(
+        "references/<int:pk>/<slug:name>.jpg", reference_views.rendition, name="reference-rendition"
+    ),
     path("d/<slug:slug>/settings/members/", views.members, name="members"),
     path("d/<slug:slug>/settings/members/<int:pk>/", views.change_member, name="member-change"),
     path(

@@ -7,19 +7,17 @@ from typing import Any
 from django import forms
 from django.conf import settings
 
-from synthreview.catalog.forms import ClassesField, PercentField
+from synthreview.catalog.forms import ClassesField
 from synthreview.catalog.models import Dataset
+from synthreview.generation.options import OptionForm
 from synthreview.generation.services import approved_prompts, generator
-from synthreview.lib.adapters import UnknownAdapterError
 from synthreview.prompting.models import Prompt
 from synthreview.prompting.techniques import TECHNIQUES, WRITTEN
 
 MAX_COUNT = 100_000
-# The options that a page offers, by the generator's alias; others go without.
-OPTIONS_OF = {"sketch": ("fault_rate",)}
 
 
-class RunForm(forms.Form):
+class RunForm(OptionForm):
     """What to draw for `dataset`, by which generator."""
 
     classes = ClassesField()
@@ -37,13 +35,11 @@ class RunForm(forms.Form):
     )
     generator = forms.ChoiceField()
     size_px = forms.TypedChoiceField(label="Size", coerce=int)
-    fault_rate = PercentField(
-        label="Faults on purpose (%)",
-        least=0,
-        most=100,
+    negative_prompt = forms.CharField(
+        label="Not in the picture",
         required=False,
-        initial=0.15,
-        help_text="How often Sketch draws something other than the caption says.",
+        max_length=1000,
+        help_text="A negative prompt, where the generator takes one.",
     )
 
     def __init__(self, *args: Any, dataset: Dataset, **kwargs: Any) -> None:
@@ -69,18 +65,21 @@ class RunForm(forms.Form):
             "size_px": 512 if 512 in sizes else next(iter(sizes), ""),
             **self.initial,
         }
+        self.add_options(self.chosen_generator)
+        chosen = self.chosen_generator
+        if not chosen or not generator(chosen).capabilities().takes_negative_prompt:
+            self.fields["negative_prompt"].widget = forms.HiddenInput()
+
+    @property
+    def chosen_generator(self) -> str:
+        """The alias that is chosen now, or the first one; empty where there is none."""
+        given = str((self.data or {}).get("generator") or self.initial["generator"])
+        return given if given in settings.GENERATORS else str(self.initial["generator"])
 
     @property
     def notice(self) -> str:
         """What must be known of the chosen generator."""
-        try:
-            return generator(str(self["generator"].value())).notice
-        except UnknownAdapterError:
-            return ""
-
-    @property
-    def shows_fault_rate(self) -> bool:
-        return "fault_rate" in OPTIONS_OF.get(str(self["generator"].value()), ())
+        return generator(self.chosen_generator).notice if self.chosen_generator else ""
 
     def prompts(self) -> list[Prompt]:
         """Return the approved prompts of the chosen classes and techniques."""
@@ -93,11 +92,10 @@ class RunForm(forms.Form):
     @property
     def order(self) -> dict[str, Any]:
         """The arguments of `services.plan_run` and `services.start_run`, without the prompts."""
-        cleaned = self.cleaned_data
-        names = OPTIONS_OF.get(cleaned["generator"], ())
         return {
-            "count": cleaned["count"],
-            "generator_alias": cleaned["generator"],
-            "size_px": cleaned["size_px"],
-            "options": {name: cleaned[name] for name in names if cleaned[name] is not None},
+            "count": self.cleaned_data["count"],
+            "generator_alias": self.cleaned_data["generator"],
+            "size_px": self.cleaned_data["size_px"],
+            "negative_prompt": self.cleaned_data["negative_prompt"],
+            "options": self.options,
         }

@@ -21,8 +21,6 @@ from synthreview.work.models import OPEN_STATES, WorkState
 if TYPE_CHECKING:
     from synthreview.accounts.models import User
 
-IMPORTED = "import"  # stands in `generator` for images that somebody already had
-
 
 class RunQuerySet(models.QuerySet["Run"]):
     def visible_to(self, user: User) -> Self:

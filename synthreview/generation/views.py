@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 import datetime as dt
-from typing import Any, BinaryIO
+from typing import Any
 
 from django.contrib import messages
 from django.core.paginator import Paginator
 from django.db.models import Count, Min, Q, Sum
-from django.http import FileResponse, Http404, HttpRequest, HttpResponse
+from django.http import FileResponse, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
+from synthreview.catalog.downloads import open_blob, send_rendition
 from synthreview.catalog.pages import open_dataset, page_or_part, signed_in
 from synthreview.catalog.permissions import Action
-from synthreview.catalog.storage import blobs
 from synthreview.generation import services
 from synthreview.generation.forms import RunForm
 from synthreview.generation.models import Call, GeneratedImage, Run
 from synthreview.lib.adapters import UnknownAdapterError
-from synthreview.lib.images import EXTENSIONS, RENDITIONS_PX
+from synthreview.lib.images import EXTENSIONS
+from synthreview.spending.services import budget_of
 from synthreview.work.models import OPEN_STATES, WorkState
 
 PAGE = 25
@@ -85,6 +86,7 @@ def estimate(request: HttpRequest, slug: str) -> HttpResponse:
         prompts = form.prompts()
         context["prompt_count"] = len(prompts)
         try:
+            context["budget"] = budget_of(dataset)
             context["plan"] = services.plan_run(orders=services.orders_of(prompts), **form.order)
         except services.RunError as error:
             form.add_error(None, str(error))
@@ -167,13 +169,8 @@ def retry(request: HttpRequest, slug: str, number: int) -> HttpResponse:
 @require_GET
 def rendition(request: HttpRequest, pk: int, name: str) -> FileResponse:
     """Send the re-encoded picture that pages show; its address never changes its bytes."""
-    if name not in RENDITIONS_PX:
-        raise Http404
     visible = GeneratedImage.objects.visible_to(signed_in(request))
-    sha256 = visible.filter(pk=pk).values_list("sha256", flat=True).first()
-    response = FileResponse(_open(sha256, name), content_type="image/jpeg")
-    response["Cache-Control"] = "private, max-age=31536000, immutable"
-    return response
+    return send_rendition(visible.filter(pk=pk).values_list("sha256", flat=True).first(), name)
 
 
 @require_GET
@@ -182,7 +179,7 @@ def original(request: HttpRequest, pk: int) -> FileResponse:
     visible = GeneratedImage.objects.visible_to(signed_in(request))
     image = get_object_or_404(visible.only("sha256", "media_type"), pk=pk)
     response = FileResponse(
-        _open(image.sha256, "original"),
+        open_blob(image.sha256, "original"),
         as_attachment=True,
         filename=f"{pk:08d}{EXTENSIONS.get(image.media_type, '')}",
         content_type="application/octet-stream",
@@ -190,12 +187,3 @@ def original(request: HttpRequest, pk: int) -> FileResponse:
     response["Content-Security-Policy"] = "sandbox"
     response["X-Content-Type-Options"] = "nosniff"
     return response
-
-
-def _open(sha256: str | None, variant: str) -> BinaryIO:
-    if sha256 is None:
-        raise Http404
-    try:
-        return blobs().open(sha256, variant)
-    except FileNotFoundError:
-        raise Http404("The file is missing from the store.") from None

@@ -16,6 +16,7 @@ from synthreview.generation.models import GeneratedImage
 from synthreview.generation.services import generator
 from synthreview.lib.adapters import UnknownAdapterError
 from synthreview.overview.forms import ImageFilterForm
+from synthreview.overview.lineage import ancestors, children
 from synthreview.overview.numbers import dataset_lines, overview_of
 from synthreview.review.models import Decision, ImageReview, ImageState
 from synthreview.review.reasons import REASONS
@@ -107,6 +108,8 @@ def image(request: HttpRequest, pk: int) -> HttpResponse:
         "is_score_hidden": is_hidden,
         "neighbours": _neighbours(found),
         "generator_notice": _generator_notice(found.generator),
+        "parents": ancestors(found),
+        "children": children(found),
     }
     if not is_hidden:
         context |= _score_of(found)

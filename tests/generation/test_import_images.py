@@ -14,6 +14,7 @@ from django.conf import settings as project
 from django.core.management import CommandError, call_command
 
 from synthreview.catalog import storage
+from synthreview.catalog.image_folders import Report
 from synthreview.catalog.models import Dataset
 from synthreview.generation import importing
 from synthreview.generation.models import GeneratedImage, Run
@@ -71,7 +72,7 @@ def test_each_subfolder_is_a_class(
     assert storage.blobs().read(row.sha256) == tiny_png(1)
     assert storage.blobs().exists(row.sha256, "view")
     assert (row.generator, row.technique, row.call, row.prompt) == ("import", "plain", None, None)
-    assert row.family == uuid.uuid5(importing.FAMILIES, row.sha256)
+    assert row.family == uuid.uuid5(storage.FAMILIES, row.sha256)
     run = Run.objects.get()
     assert (run.generator, run.image_count, run.number) == ("import", 3, 1)
 
@@ -277,7 +278,7 @@ def test_an_import_beside_this_one_does_no_harm(
 ) -> None:
     whole = importing._record
 
-    def overtaken(run: Run, images: list[GeneratedImage], report: importing.Report) -> None:
+    def overtaken(run: Run, images: list[GeneratedImage], report: Report) -> None:
         monkeypatch.setattr(importing, "_record", whole)
         call_command("import_images", "pets", str(folder / "../one"), verbosity=0)
         whole(run, images, report)

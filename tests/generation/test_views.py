@@ -28,7 +28,7 @@ def order(people: People, **changes: Any) -> dict[str, Any]:
         "count": 5,
         "generator": "sketch",
         "size_px": 256,
-        "fault_rate": "20",
+        "option_fault_rate": "20",
         **changes,
     }
 
@@ -72,8 +72,8 @@ def test_the_estimate_tells_prompts_images_and_cost(people: People) -> None:
         ({"generator": "dall-e"}, "generator"),
         ({"classes": []}, "classes"),
         ({"techniques": ["x"]}, "techniques"),
-        ({"fault_rate": "101"}, "fault_rate"),
-        ({"fault_rate": "nan"}, "fault_rate"),
+        ({"option_fault_rate": "101"}, "option_fault_rate"),
+        ({"option_fault_rate": "nan"}, "option_fault_rate"),
     ],
 )
 def test_wrong_orders_are_explained(people: People, changes: dict[str, Any], field: str) -> None:

@@ -9,17 +9,18 @@ from typing import Any
 from django.core.management.base import CommandError, CommandParser
 from django.db import transaction
 
-from synthreview.catalog.management.base import DatasetCommand, find_dataset
-from synthreview.generation.importing import (
+from synthreview.catalog.image_folders import (
     CannotImportError,
     Report,
     csv_classes,
     folder_classes,
-    import_images,
     match_classes,
     read_csv,
     scan_folder,
 )
+from synthreview.catalog.management.base import DatasetCommand, find_dataset
+from synthreview.generation.importing import import_images
+from synthreview.prompting.techniques import TECHNIQUES
 
 REFUSALS_SHOWN = 20
 
@@ -61,7 +62,11 @@ class Command(DatasetCommand):
             classes = match_classes(found, names, create=create_classes, report=report)
         steps = import_images(
             dataset=found,
-            candidates=read_csv(table, folder, report) if table else scan_folder(folder, report),
+            candidates=(
+                read_csv(table, folder, report, techniques=TECHNIQUES)
+                if table
+                else scan_folder(folder, report)
+            ),
             classes=classes,
             report=report,
         )

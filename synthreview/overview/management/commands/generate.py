@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections import Counter
+from dataclasses import replace
 from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
@@ -19,12 +20,14 @@ from synthreview.catalog.management.base import (
 )
 from synthreview.catalog.models import Dataset
 from synthreview.generation.jobs import draw_call
+from synthreview.generation.masks import Box
 from synthreview.generation.models import GeneratedImage, Run
 from synthreview.generation.services import RunError, approved_prompts, orders_of, start_run
 from synthreview.lib.adapters import UnknownAdapterError
+from synthreview.overview.deriving import MaskRule, Origin, Wish, derivations, sources
 from synthreview.prompting.models import Prompt, PromptState
 from synthreview.prompting.services import write_prompts
-from synthreview.prompting.techniques import WRITTEN
+from synthreview.prompting.techniques import INSTRUCTED, TECHNIQUES, WRITTEN
 from synthreview.work.models import WorkState
 from synthreview.work.services import take_back_overdue
 
@@ -44,8 +47,36 @@ class Command(DatasetCommand):
             "--class", action="append", dest="class_names", metavar="NAME", help="repeatable"
         )
         parser.add_argument(
-            "--technique", action="append", dest="techniques", choices=WRITTEN, help="repeatable"
+            "--technique",
+            action="append",
+            dest="techniques",
+            choices=list(TECHNIQUES),
+            help="repeatable; of those that start from images, one alone",
         )
+        parser.add_argument(
+            "--from",
+            dest="origin",
+            default=Origin.APPROVED,
+            metavar="approved|reference|IDs",
+            help="which images a derivation starts from; IDs are image numbers, 12,15",
+        )
+        parser.add_argument("--partner", metavar="CLASS", help="fuse with this other class")
+        parser.add_argument("--label", metavar="CLASS", help="what a fusion of two classes is")
+        parser.add_argument(
+            "--keep",
+            type=float,
+            nargs=4,
+            metavar=("LEFT", "TOP", "RIGHT", "BOTTOM"),
+            help="inpaint: the middle that stays, in percent of the picture; the rest is repainted",
+        )
+        parser.add_argument(
+            "--repaint",
+            type=float,
+            nargs=4,
+            metavar=("LEFT", "TOP", "RIGHT", "BOTTOM"),
+            help="inpaint: the rectangle that is repainted, in percent; the rest stays",
+        )
+        parser.add_argument("--negative", default="", help="what the picture shall not show")
         parser.add_argument("--generator", default="sketch", help="an alias of GENERATORS")
         parser.add_argument("--size", type=int, default=512, dest="size_px", help="pixels")
         parser.add_argument("--seed", type=int, help="the same seed, the same run")
@@ -72,6 +103,12 @@ class Command(DatasetCommand):
         count: int,
         class_names: list[str] | None,
         techniques: list[str] | None,
+        origin: str,
+        partner: str | None,
+        label: str | None,
+        keep: list[float] | None,
+        repaint: list[float] | None,
+        negative: str,
         generator: str,
         size_px: int,
         seed: int | None,
@@ -92,10 +129,28 @@ class Command(DatasetCommand):
         with transaction.atomic():
             if first_run and not Prompt.objects.filter(dataset=found).exists():
                 write_first_prompts(found)
+            derived = [technique for technique in techniques or () if technique in INSTRUCTED]
+            if derived and techniques != derived[:1]:
+                raise CommandError(f"{derived[0]} starts from images: give it a run of its own.")
+            if derived:
+                wish = Wish(
+                    technique=derived[0],
+                    **origin_of(origin),
+                    classes=classes,
+                    partner=find_classes(found, [partner])[0] if partner else None,
+                    label=find_classes(found, [label])[0] if label else None,
+                    pairs=count,
+                    seed=seed or 0,
+                    **mask_of(keep, repaint),
+                )
+                todo = derivations(found, replace(wish, each=each_of(found, wish, count)))
+            else:
+                todo = orders_of(approved_prompts(found, classes=classes, techniques=techniques))
             run = start_run(
                 dataset=found,
-                orders=orders_of(approved_prompts(found, classes=classes, techniques=techniques)),
+                orders=todo,
                 count=count,
+                negative_prompt=negative,
                 generator_alias=generator,
                 size_px=size_px,
                 seed=seed,
@@ -154,6 +209,34 @@ def sentence(run: Run, counts: dict[str, int]) -> str:
     if counts["open"]:
         return f"Run {run.number}: {run.image_count} images are ordered, {counts['images']} drawn."
     return f"Run {run.number} has ended: {counts['images']} of {run.image_count} images drawn."
+
+
+def each_of(dataset: Dataset, wish: Wish, count: int) -> int:
+    """Return how often each source is used, so that `count` images come of all of them."""
+    return max(1, -(-count // len(sources(dataset, wish))))
+
+
+def origin_of(text: str) -> dict[str, Any]:
+    """Return where the sources come from: `origin`, and the numbers of images that are named."""
+    if text in (Origin.APPROVED, Origin.REFERENCE):
+        return {"origin": text}
+    numbers = [part.strip() for part in text.split(",")]
+    if not all(number.isascii() and number.isdecimal() for number in numbers):
+        raise CommandError(f"--from {text!r}: write approved, reference, or numbers as 12,15.")
+    return {"origin": Origin.CHOSEN, "image_ids": tuple(map(int, numbers))}
+
+
+def mask_of(keep: list[float] | None, repaint: list[float] | None) -> dict[str, Any]:
+    """Return the mask's rule and box of a wish. Raises CommandError."""
+    if keep and repaint:
+        raise CommandError("--keep and --repaint are two ways to say one thing: give one.")
+    try:
+        if repaint:
+            box = Box(*(share / 100 for share in repaint))
+            return {"mask_rule": MaskRule.RECTANGLE, "box": box}
+        return {"box": Box(*(share / 100 for share in keep))} if keep else {}
+    except ValueError as error:
+        raise CommandError(str(error)) from error
 
 
 def parse_option(text: str) -> tuple[str, Any]:

@@ -1,0 +1,192 @@
+"""The form that derives images from images: sources, how many, and what is done to them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import forms
+from django.conf import settings
+
+from synthreview.catalog.forms import ClassesField
+from synthreview.catalog.models import Dataset, LabelClass
+from synthreview.generation.masks import Box
+from synthreview.generation.options import OptionForm
+from synthreview.generation.services import capability_of, generator
+from synthreview.overview.deriving import KEEP_MIDDLE, MaskRule, Origin, Wish
+from synthreview.prompting.techniques import INSTRUCTED, TECHNIQUES
+
+MAX_EACH = 1_000
+MAX_PAIRS = 100_000
+SIDES = ("left", "top", "right", "bottom")
+
+
+class DeriveForm(OptionForm):
+    """What to derive in `dataset`, by which generator."""
+
+    technique = forms.ChoiceField(
+        choices=[(key, TECHNIQUES[key].title) for key in INSTRUCTED], widget=forms.RadioSelect
+    )
+    origin = forms.ChoiceField(label="Start from", choices=Origin, widget=forms.RadioSelect)
+    image_ids = forms.CharField(
+        label="Image numbers",
+        required=False,
+        max_length=10_000,
+        help_text="With commas between: 12, 15. Only where you name the images.",
+    )
+    classes = ClassesField()
+    each = forms.IntegerField(
+        label="Images of each",
+        min_value=1,
+        max_value=MAX_EACH,
+        initial=1,
+        help_text="So many are made of every source.",
+    )
+    pairs = forms.IntegerField(
+        label="Pairs",
+        min_value=1,
+        max_value=MAX_PAIRS,
+        initial=24,
+        help_text="Drawn by lot, far apart in the scorer's space.",
+    )
+    partner = forms.ModelChoiceField(
+        LabelClass.objects.none(),
+        required=False,
+        label="Fuse with",
+        empty_label="images of the same class",
+    )
+    label = forms.ModelChoiceField(
+        LabelClass.objects.none(),
+        required=False,
+        label="Label of the blend",
+        empty_label="the class itself",
+        help_text="Two classes need it: a blend of both is what you say it is.",
+    )
+    mask_rule = forms.ChoiceField(label="Repaint", choices=MaskRule, widget=forms.RadioSelect)
+    left = forms.FloatField(label="Left (%)", min_value=0, max_value=100)
+    top = forms.FloatField(label="Top (%)", min_value=0, max_value=100)
+    right = forms.FloatField(label="Right (%)", min_value=0, max_value=100)
+    bottom = forms.FloatField(label="Bottom (%)", min_value=0, max_value=100)
+    generator = forms.ChoiceField()
+    size_px = forms.TypedChoiceField(label="Size", coerce=int)
+
+    def __init__(self, *args: Any, dataset: Dataset, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.dataset = dataset
+        for name in ("classes", "partner", "label"):
+            field = self.fields[name]
+            assert isinstance(field, forms.ModelChoiceField)
+            field.queryset = dataset.classes.all()
+        able = [alias for alias in settings.GENERATORS if self._can(alias)]
+        self.fields["generator"] = forms.ChoiceField(
+            choices=[(alias, generator(alias).title) for alias in able],
+            error_messages={"required": f"No generator here can do {self.technique_title}."},
+        )
+        sizes = sorted(
+            {size for alias in able for size in generator(alias).capabilities().sizes_px}
+        )
+        self.fields["size_px"] = forms.TypedChoiceField(
+            label="Size", coerce=int, choices=[(size, f"{size} px") for size in sizes]
+        )
+        self.initial = {
+            "technique": "variation",
+            "origin": Origin.APPROVED,
+            "classes": dataset.classes.all(),
+            "mask_rule": MaskRule.BACKGROUND,
+            "generator": next(iter(able), ""),
+            "size_px": 512 if 512 in sizes else next(iter(sizes), ""),
+            **{side: round(getattr(KEEP_MIDDLE, side) * 100) for side in SIDES},
+            **self.initial,
+        }
+        self._leave_out_what_does_not_matter()
+        self.add_options(self.chosen_generator)
+
+    @property
+    def technique_chosen(self) -> str:
+        given = (self.data or {}).get("technique") or self.initial.get("technique")
+        return str(given) if given in INSTRUCTED else "variation"
+
+    @property
+    def technique_title(self) -> str:
+        return TECHNIQUES[self.technique_chosen].title.lower()
+
+    @property
+    def chosen_generator(self) -> str:
+        """The alias that is chosen now, or the first one; empty where none is able."""
+        choices = [alias for alias, _ in self.fields["generator"].choices]  # type: ignore[attr-defined]
+        given = (self.data or {}).get("generator") or self.initial.get("generator")
+        return str(given) if given in choices else next(iter(choices), "")
+
+    def _can(self, alias: str) -> bool:
+        return capability_of(self.technique_chosen) in generator(alias).capabilities().able
+
+    def _leave_out_what_does_not_matter(self) -> None:
+        technique = self.technique_chosen
+        unused = {"each"} if technique == "fusion" else {"pairs", "partner", "label"}
+        if technique != "inpaint":
+            unused |= {"mask_rule", *SIDES}
+        for name in unused:
+            del self.fields[name]
+
+    @property
+    def unable(self) -> list[str]:
+        """The generators that cannot do it, by title: said, and never silently left out."""
+        return [generator(a).title for a in settings.GENERATORS if not self._can(a)]
+
+    @property
+    def emulation(self) -> str:
+        """How the chosen generator does what its model lacks; empty where it is its own."""
+        if not self.chosen_generator:
+            return ""
+        able = generator(self.chosen_generator).capabilities()
+        return able.emulated.get(capability_of(self.technique_chosen), "")
+
+    @property
+    def notice(self) -> str:
+        """What must be known of the chosen generator."""
+        return generator(self.chosen_generator).notice if self.chosen_generator else ""
+
+    def clean_image_ids(self) -> tuple[int, ...]:
+        parts = [part.strip() for part in self.cleaned_data["image_ids"].split(",")]
+        given = [part for part in parts if part]
+        if not all(part.isascii() and part.isdecimal() and len(part) < 19 for part in given):
+            raise forms.ValidationError("Write numbers with commas between, as 12, 15.")
+        return tuple(dict.fromkeys(map(int, given)))
+
+    def clean(self) -> dict[str, Any]:
+        cleaned: dict[str, Any] = super().clean() or {}
+        if all(side in cleaned for side in SIDES):
+            try:
+                cleaned["box"] = Box(*(cleaned[side] / 100 for side in SIDES))
+            except ValueError as error:
+                self.add_error("left", str(error))
+        if cleaned.get("origin") == Origin.CHOSEN and not cleaned.get("image_ids", True):
+            self.add_error("image_ids", "Name one image or more.")
+        if cleaned.get("partner") and not cleaned.get("label"):
+            self.add_error("label", "Choose what a blend of two classes shall be labelled.")
+        return cleaned
+
+    @property
+    def wish(self) -> Wish:
+        """What the form asks for, once it is valid."""
+        cleaned = self.cleaned_data
+        given = {
+            name: cleaned[name]
+            for name in ("each", "pairs", "partner", "label", "mask_rule", "box")
+            if cleaned.get(name) is not None
+        }
+        return Wish(
+            technique=cleaned["technique"],
+            origin=cleaned["origin"],
+            classes=list(cleaned["classes"]),
+            image_ids=cleaned["image_ids"],
+            **given,
+        )
+
+    @property
+    def order(self) -> dict[str, Any]:
+        """The arguments of `plan_run` and `start_run` beside the orders and their count."""
+        return {
+            "generator_alias": self.cleaned_data["generator"],
+            "size_px": self.cleaned_data["size_px"],
+            "options": self.options,
+        }

@@ -1,0 +1,109 @@
+"""Pages that derive images from images: over a whole dataset, or one picture repainted by hand."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse, QueryDict
+from django.shortcuts import get_object_or_404, redirect, render
+from django.views.decorators.http import require_GET, require_http_methods
+
+from synthreview.catalog.models import Dataset, ReferenceImage, ReferenceUse
+from synthreview.catalog.pages import dataset_context, open_dataset, signed_in
+from synthreview.catalog.permissions import Action
+from synthreview.generation import services
+from synthreview.generation.models import GeneratedImage
+from synthreview.overview.derive_forms import DeriveForm
+from synthreview.overview.deriving import derivations
+from synthreview.overview.repaint_forms import RepaintForm
+from synthreview.prompting.techniques import INSTRUCTED, TECHNIQUES
+from synthreview.review.models import ImageReview, ImageState
+from synthreview.spending.services import budget_of
+
+MULTIPLE = frozenset({"classes"})
+
+
+@require_http_methods(["GET", "POST"])
+def derive(request: HttpRequest, slug: str) -> HttpResponse:
+    """Start a run that makes images from images; before that show how many, and the cost."""
+    dataset, context = open_dataset(request, slug, Action.CURATE)
+    form = DeriveForm(request.POST or None, dataset=dataset, initial=_initial(request.GET))
+    if form.is_valid():
+        try:
+            todo = derivations(dataset, form.wish, created_by=signed_in(request))
+            run = services.start_run(
+                dataset=dataset,
+                orders=todo,
+                count=len(todo),
+                created_by=signed_in(request),
+                **form.order,
+            )
+        except services.RunError as error:
+            form.add_error(None, str(error))
+        else:
+            return redirect("run", dataset.slug, run.number)
+    context |= {
+        "form": form,
+        "technique": TECHNIQUES[form.technique_chosen],
+        "techniques": [TECHNIQUES[key] for key in INSTRUCTED],
+        "stock": _stock(dataset),
+    }
+    return render(request, "overview/derive.html", context)
+
+
+@require_GET
+def derive_estimate(request: HttpRequest, slug: str) -> HttpResponse:
+    """Say what the form as it stands would make and cost; nothing is stored."""
+    dataset, context = open_dataset(request, slug, Action.CURATE)
+    form = DeriveForm(request.GET, dataset=dataset)
+    if form.is_valid():
+        try:
+            todo = derivations(dataset, form.wish, write=False)
+            context["budget"] = budget_of(dataset)
+            context["plan"] = services.plan_run(orders=todo, count=len(todo), **form.order)
+            context["source_count"] = len({image for order in todo for image in order.inputs})
+        except services.RunError as error:
+            form.add_error(None, str(error))
+    return render(request, "overview/_derive_estimate.html", context | {"form": form})
+
+
+def _initial(given: QueryDict) -> dict[str, Any]:
+    """Return what an address fills into the form: a technique, an image, a generator."""
+    return {key: given.getlist(key) if key in MULTIPLE else given[key] for key in given}
+
+
+def _stock(dataset: Dataset) -> dict[str, int]:
+    return {
+        "approved": ImageReview.objects.filter(
+            image__dataset=dataset, state=ImageState.APPROVED
+        ).count(),
+        "references": ReferenceImage.objects.filter(
+            dataset=dataset, use=ReferenceUse.SOURCE
+        ).count(),
+    }
+
+
+# --- One picture, repainted by hand ------------------------------------------------------
+
+
+@require_http_methods(["GET", "POST"])
+def repaint(request: HttpRequest, pk: int) -> HttpResponse:
+    """Paint a mask on one image, say what shall be there, and start a run of it."""
+    visible = GeneratedImage.objects.visible_to(signed_in(request))
+    source = get_object_or_404(visible.select_related("dataset__policy", "label_class"), pk=pk)
+    context = dataset_context(request, source.dataset, Action.CURATE)
+    form = RepaintForm(request.POST or None, request.FILES or None, source=source)
+    if form.is_valid():
+        try:
+            run = services.start_run(
+                dataset=source.dataset,
+                orders=[form.to_order(created_by=signed_in(request))],
+                count=form.cleaned_data["count"],
+                created_by=signed_in(request),
+                **form.order,
+            )
+        except services.RunError as error:
+            form.add_error(None, str(error))
+        else:
+            return redirect("run", source.dataset.slug, run.number)
+    return render(request, "overview/repaint.html", context | {"form": form, "image": source})

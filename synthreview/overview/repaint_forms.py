@@ -1,0 +1,124 @@
+"""The form that repaints a part of one picture."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import forms
+from django.conf import settings
+
+from synthreview.accounts.models import User
+from synthreview.catalog.models import LabelClass
+from synthreview.catalog.storage import blobs
+from synthreview.generation import masks
+from synthreview.generation.generators.base import INPAINT
+from synthreview.generation.masks import Box
+from synthreview.generation.models import GeneratedImage
+from synthreview.generation.options import OptionForm
+from synthreview.generation.services import Order, generator
+from synthreview.lib.images import BadImageError
+from synthreview.prompting.models import Prompt, PromptState, text_key_of
+
+MAX_COUNT = 100
+MAX_MASK_BYTES = 4_000_000
+SIDES = ("left", "top", "right", "bottom")
+
+
+class RepaintForm(OptionForm):
+    """A mask, painted or a rectangle, and what shall be there instead."""
+
+    instruction = forms.CharField(
+        max_length=1000,
+        help_text="The whole picture as it shall be: “the same car in a snowy forest”.",
+    )
+    label_class = forms.ModelChoiceField(
+        LabelClass.objects.none(),
+        label="Label afterwards",
+        empty_label=None,
+        help_text="Change it only where the subject itself is replaced.",
+    )
+    mask = forms.FileField(
+        required=False,
+        label="Mask from a file",
+        help_text="A picture in black and white: what is white is repainted.",
+        widget=forms.FileInput(attrs={"accept": "image/png,image/jpeg,image/webp"}),
+    )
+    left = forms.FloatField(label="Left (%)", min_value=0, max_value=100, initial=0)
+    top = forms.FloatField(label="Top (%)", min_value=0, max_value=100, initial=0)
+    right = forms.FloatField(label="Right (%)", min_value=0, max_value=100, initial=100)
+    bottom = forms.FloatField(label="Bottom (%)", min_value=0, max_value=100, initial=40)
+    count = forms.IntegerField(label="Images", min_value=1, max_value=MAX_COUNT, initial=1)
+    generator = forms.ChoiceField()
+    size_px = forms.TypedChoiceField(label="Size", coerce=int)
+
+    def __init__(self, *args: Any, source: GeneratedImage, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.source = source
+        labels = self.fields["label_class"]
+        assert isinstance(labels, forms.ModelChoiceField)
+        labels.queryset = source.dataset.classes.all()
+        able = [a for a in settings.GENERATORS if INPAINT in generator(a).capabilities().able]
+        self.fields["generator"] = forms.ChoiceField(
+            choices=[(alias, generator(alias).title) for alias in able],
+            error_messages={"required": "No generator here can repaint a part of a picture."},
+        )
+        sizes = sorted({s for a in able for s in generator(a).capabilities().sizes_px})
+        self.fields["size_px"] = forms.TypedChoiceField(
+            label="Size", coerce=int, choices=[(size, f"{size} px") for size in sizes]
+        )
+        longest = max(source.width, source.height)
+        self.initial = {
+            **self.initial,
+            "label_class": source.label_class_id,
+            "generator": next(iter(able), ""),
+            "size_px": longest if longest in sizes else next(iter(sizes), ""),
+        }
+
+    def clean_mask(self) -> bytes | None:
+        file = self.cleaned_data["mask"]
+        if not file:
+            return None
+        if file.size > MAX_MASK_BYTES:
+            raise forms.ValidationError("The mask is larger than 4 MB: a PNG is far smaller.")
+        try:
+            return masks.painted(file.read(), (self.source.width, self.source.height))
+        except BadImageError as error:
+            raise forms.ValidationError(f"This mask cannot be used: {error}.") from error
+
+    def clean(self) -> dict[str, Any]:
+        cleaned: dict[str, Any] = super().clean() or {}
+        if all(side in cleaned for side in SIDES):
+            try:
+                cleaned["box"] = Box(*(cleaned[side] / 100 for side in SIDES))
+            except ValueError as error:
+                if not cleaned.get("mask"):
+                    self.add_error("left", str(error))
+        return cleaned
+
+    def to_order(self, *, created_by: User) -> Order:
+        """Store the mask and the instruction; return what is to be drawn."""
+        size = (self.source.width, self.source.height)
+        mask = self.cleaned_data["mask"] or masks.repaint_box(size, self.cleaned_data["box"])
+        text: str = self.cleaned_data["instruction"]
+        label: LabelClass = self.cleaned_data["label_class"]
+        prompt, _ = Prompt.objects.get_or_create(
+            label_class=label,
+            technique="inpaint",
+            text_key=text_key_of(text),
+            defaults={
+                "dataset": self.source.dataset,
+                "text": text,
+                "slots": {"edit": text[:120]},
+                "state": PromptState.APPROVED,
+                "created_by": created_by,
+            },
+        )
+        return Order(prompt, (self.source,), blobs().put(mask))
+
+    @property
+    def order(self) -> dict[str, Any]:
+        """The arguments of `start_run` beside the order and the count."""
+        return {
+            "generator_alias": self.cleaned_data["generator"],
+            "size_px": self.cleaned_data["size_px"],
+        }
