@@ -1,72 +1,163 @@
-"""The worker side of export: write the frozen list into a draft folder, then rename it."""
+"""The worker side of export: freeze a list, and write it out under a draft name, then rename.
+
+Killed at any point nothing looks complete: a list is frozen when its row says so, and a folder
+is whole when it has its name.
+"""
 
 from __future__ import annotations
 
 import logging
 import shutil
+import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
-from synthreview.export.models import Export
-from synthreview.export.services import entries_of, facts_of, folder_of
+from django.db import transaction
+from django.db.models.functions import Now
+
+from synthreview.export.freezing import facts_as_json, frozen_facts, make_items, make_list
+from synthreview.export.models import Export, Package
+from synthreview.export.services import NothingApprovedError, entries_of, folder_of
 from synthreview.export.writers.base import ExportEntry, UnsafeNameError
-from synthreview.export.writers.imagefolder import ImageFolderWriter
+from synthreview.export.writers.encoding import encode_all, parse_encoding
+from synthreview.export.writers.formats import writer
+from synthreview.lib.images import BadImageError
 from synthreview.work.models import WorkState
+from synthreview.work.services import enqueue_on_commit
 
 logger = logging.getLogger(__name__)
 LEASE_S = 300
-RENEW_EVERY = 500
+BEAT_S = 2.0
 
 
 class LeaseLostError(Exception):
-    """Another worker writes this export now."""
+    """Another worker does this work now."""
 
 
-def write_export(export_pk: int) -> None:
-    """Write the export's folder; killed at any point, nothing looks complete."""
+# --- Freezing -------------------------------------------------------------------------
+
+
+def freeze(export_pk: int) -> None:
+    """Make the export's frozen list, and order the packages that were wished with it."""
     token = Export.objects.claim(export_pk, lease_s=LEASE_S)
     if token is None:
         return
     export = Export.objects.select_related("dataset__policy").get(pk=export_pk)
-    target = folder_of(export)
+    try:
+        _freeze(export, token)
+    except LeaseLostError:
+        logger.warning("Export %s went to another worker", export_pk)
+    except (OSError, NothingApprovedError) as error:
+        logger.exception("Export %s broke off", export_pk)
+        reason = f"It could not be made: {_words(error)}."
+        Export.objects.settle(export_pk, token, WorkState.FAILED, error=reason)
+
+
+def _freeze(export: Export, token: uuid.UUID) -> None:
+    def beat() -> None:
+        if not Export.objects.renew(export.pk, token, lease_s=LEASE_S):
+            raise LeaseLostError
+
+    if export.frozen_at is None:
+        certificate = make_items(export, beat)
+        won = Export.objects.held(export.pk, token).update(
+            frozen_at=Now(), item_count=export.items.count(), certificate=certificate
+        )
+        if not won:
+            raise LeaseLostError
+        export.refresh_from_db()
+    sha256 = make_list(export, beat)
+    facts = facts_as_json(export)
+    with transaction.atomic():
+        if not Export.objects.settle(
+            export.pk, token, WorkState.DONE, list_sha256=sha256, facts=facts
+        ):
+            raise LeaseLostError
+        packages = [
+            Package(export=export, created_by_id=export.created_by_id, **form)
+            for form in export.wanted
+        ]
+        for package in packages:
+            package.save()
+        enqueue_on_commit(packages)
+
+
+# --- Writing --------------------------------------------------------------------------
+
+
+def write_package(package_pk: int) -> None:
+    """Write the package's folder; killed at any point, nothing looks complete."""
+    token = Package.objects.claim(package_pk, lease_s=LEASE_S)
+    if token is None:
+        return
+    package = Package.objects.select_related("export__dataset").get(pk=package_pk)
+    target = folder_of(package)
     draft = target.with_name(f".{target.name}.{token}.part")
     for leftover in target.parent.glob(f".{target.name}.*.part"):  # of a worker that was killed
         shutil.rmtree(leftover, ignore_errors=True)
     try:
-        write_folder(export, draft, token)
-        if not Export.objects.renew(export_pk, token, lease_s=LEASE_S):
+        write_folder(package, draft, token)
+        if not Package.objects.renew(package_pk, token, lease_s=LEASE_S):
             raise LeaseLostError
-        shutil.rmtree(target, ignore_errors=True)  # of a try that was cut off before its row
-        draft.replace(target)
-        Export.objects.settle(export_pk, token, WorkState.DONE)
-    except LeaseLostError:
-        logger.warning("Export %s went to another worker", export_pk)
-    except (OSError, UnsafeNameError) as error:
-        logger.exception("Export %s broke off", export_pk)
-        reason = getattr(error, "strerror", None) or error
-        Export.objects.settle(
-            export_pk, token, WorkState.FAILED, error=f"It could not be written: {reason}."
+        publish(draft, target)
+        Package.objects.settle(
+            package_pk,
+            token,
+            WorkState.DONE,
+            done_count=package.export.item_count,
+            byte_count=folder_size(target),
         )
+    except LeaseLostError:
+        logger.warning("Package %s went to another worker", package_pk)
+    except (OSError, UnsafeNameError, BadImageError) as error:
+        logger.exception("Package %s broke off", package_pk)
+        reason = f"It could not be written: {_words(error)}."
+        Package.objects.settle(package_pk, token, WorkState.FAILED, error=reason)
     finally:
         shutil.rmtree(draft, ignore_errors=True)
 
 
-def write_folder(export: Export, folder: Path, token: uuid.UUID | None = None) -> None:
-    """Fill a new folder with the export. Raises OSError, LeaseLostError."""
+def write_folder(package: Package, folder: Path, token: uuid.UUID | None = None) -> None:
+    """Fill a new folder with the package. Raises OSError, BadImageError, LeaseLostError."""
     folder.mkdir(parents=True)
-    entries = entries_of(export)
+    entries = entries_of(package.export)
+    if encoding := parse_encoding(package.encoding):
+        entries = encode_all(entries, encoding)
     if token:
-        entries = _renewing(entries, export.pk, token)
-    ImageFolderWriter().write(folder, entries, facts_of(export))
+        entries = _counting(entries, package, token)
+    writer(package.format).write(folder, entries, frozen_facts(package.export))
 
 
-def _renewing(
-    entries: Iterator[ExportEntry], export_pk: int, token: uuid.UUID
+def publish(draft: Path, target: Path) -> None:
+    """Give a whole folder its name, instead of one that no row tells of. Raises OSError."""
+    shutil.rmtree(target, ignore_errors=True)
+    draft.replace(target)
+
+
+def _counting(
+    entries: Iterator[ExportEntry], package: Package, token: uuid.UUID
 ) -> Iterator[ExportEntry]:
-    for number, entry in enumerate(entries):
-        if number % RENEW_EVERY == RENEW_EVERY - 1 and not Export.objects.renew(
-            export_pk, token, lease_s=LEASE_S
-        ):
-            raise LeaseLostError
+    """Pass the entries on, keep the lease, and say how far the writing is."""
+    next_beat = time.monotonic() + BEAT_S
+    number = 0
+    for number, entry in enumerate(entries, start=1):
         yield entry
+        if time.monotonic() < next_beat:
+            continue
+        next_beat = time.monotonic() + BEAT_S
+        if not Package.objects.renew(package.pk, token, lease_s=LEASE_S):
+            raise LeaseLostError
+        Package.objects.held(package.pk, token).update(done_count=number)
+    if number != package.export.item_count:
+        raise OSError(f"{number} of {package.export.item_count} images came out of the list")
+
+
+def folder_size(folder: Path) -> int:
+    """Return how many bytes the files of a folder have together."""
+    return sum(path.lstat().st_size for path in folder.rglob("*") if path.is_file())
+
+
+def _words(error: BaseException) -> str:
+    """Return what happened, without a path of this machine."""
+    return str(getattr(error, "strerror", None) or error).rstrip(".")

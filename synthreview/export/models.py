@@ -7,27 +7,36 @@ from django.db import models
 from django.urls import reverse
 
 from synthreview.catalog.models import Dataset
+from synthreview.export.writers.encoding import parse_encoding
+from synthreview.export.writers.formats import FORMATS
 from synthreview.generation.models import GeneratedImage
 from synthreview.review.models import Decision
-from synthreview.work.models import DurableWork
+from synthreview.work.models import DurableWork, WorkState
 
 
 class Export(DurableWork):
-    """A numbered, frozen list of images; never changed once made.
+    """A numbered, frozen list of images; never changed once it is DONE.
 
-    As durable work it is the job that writes the list out. What was approved when it was
-    made is in it, whatever is undone later. `certificate` is the sentence that vouched for
-    unreviewed images at that moment; empty where every image was approved.
+    As durable work it is the job that makes the list. What was approved at `frozen_at` is in it,
+    whatever is undone later; while that is null the items are a draft. `list_sha256` names the
+    file that holds the list with every image's history, and `facts` is what the card says of
+    the whole: nothing that is written from them later looks anything up. `certificate` is the
+    sentence that vouched for unreviewed images; empty where every image was approved. `wanted`
+    are the packages to write, as {"format": …, "encoding": …}.
     """
 
     QUEUE = "export"
-    JOB = "synthreview.export.jobs.write_export"
+    JOB = "synthreview.export.jobs.freeze"
 
     dataset = models.ForeignKey(Dataset, on_delete=models.PROTECT, related_name="+")
     number = models.PositiveIntegerField()
     shares = models.JSONField()
-    item_count = models.PositiveIntegerField()
+    wanted = models.JSONField(default=list)
+    item_count = models.PositiveIntegerField(default=0)
     certificate = models.TextField(blank=True)
+    facts = models.JSONField(default=dict)
+    list_sha256 = models.CharField(max_length=64, blank=True)
+    frozen_at = models.DateTimeField(null=True)
     created_at = models.DateTimeField(auto_now_add=True)
     created_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
@@ -38,6 +47,11 @@ class Export(DurableWork):
         constraints = [
             *DurableWork.Meta.constraints,
             models.UniqueConstraint(fields=["dataset", "number"], name="export_export_number"),
+            models.CheckConstraint(
+                name="export_export_done_is_frozen",
+                condition=~models.Q(state=WorkState.DONE)
+                | models.Q(frozen_at__isnull=False, item_count__gt=0) & ~models.Q(list_sha256=""),
+            ),
         ]
 
     def __str__(self) -> str:
@@ -46,20 +60,72 @@ class Export(DurableWork):
     def get_absolute_url(self) -> str:
         return reverse("export", args=[self.dataset.slug, self.number])
 
+
+class Package(DurableWork):
+    """An export written in one format; as durable work it is the job that writes it.
+
+    `encoding` is the form that every image gets, empty for the originals. It ends DONE with its
+    folder in place, or FAILED with the reason and nothing there.
+    """
+
+    QUEUE = "export"
+    JOB = "synthreview.export.jobs.write_package"
+
+    export = models.ForeignKey(Export, on_delete=models.PROTECT, related_name="packages")
+    format = models.CharField(max_length=20)
+    encoding = models.CharField(max_length=40, blank=True)
+    done_count = models.PositiveIntegerField(default=0)
+    byte_count = models.PositiveBigIntegerField(null=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+    created_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
+    )
+
+    class Meta(DurableWork.Meta):
+        ordering = ["pk"]
+        constraints = [
+            *DurableWork.Meta.constraints,
+            models.UniqueConstraint(
+                fields=["export", "format", "encoding"], name="export_package_once"
+            ),
+            models.CheckConstraint(
+                name="export_package_format_known", condition=models.Q(format__in=list(FORMATS))
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.folder_name
+
+    @property
+    def name(self) -> str:
+        """Return what tells it from the export's other packages, as part of addresses and names."""
+        return f"{self.format}-{self.encoding}" if self.encoding else self.format
+
     @property
     def folder_name(self) -> str:
-        return f"{self.dataset.slug}-{self.number}"
+        return f"{self.export.dataset.slug}-{self.export.number}-{self.name}"
+
+    @property
+    def title(self) -> str:
+        return FORMATS[self.format].title
+
+    @property
+    def encoding_in_words(self) -> str:
+        wish = parse_encoding(self.encoding)
+        return wish.in_words if wish else "original files byte for byte"
 
 
 class ExportItem(models.Model):
     """One image of an export as it was when the list was frozen.
 
-    `decision` approved it; null where a certificate let it in unreviewed.
+    `decision` approved it; null where a certificate let it in unreviewed. `looks` are the keys
+    of all decisions that counted.
     """
 
     export = models.ForeignKey(Export, on_delete=models.CASCADE, related_name="items")
     image = models.ForeignKey(GeneratedImage, on_delete=models.PROTECT, related_name="+")
     decision = models.ForeignKey(Decision, null=True, on_delete=models.PROTECT, related_name="+")
+    looks = models.JSONField(default=list)
     position = models.PositiveIntegerField()
     split = models.CharField(max_length=12)
     class_name = models.CharField(max_length=120)

@@ -40,8 +40,9 @@ def split_of(family: uuid.UUID, shares: Mapping[str, float]) -> str:
     digest = hashlib.sha256(family.bytes).digest()
     number = int.from_bytes(digest[:8], "big") / 2**64
     reached = 0.0
-    for split, share in shares.items():
-        reached += share
+    asked = [split for split in SPLITS if split in shares]  # a database may have mixed their order
+    for split in asked:
+        reached += shares[split]
         if number < reached:
             return split
-    return list(shares)[-1]  # rounding left a crumb above the last bound
+    return asked[-1]  # rounding left a crumb above the last bound

@@ -4,9 +4,13 @@ from django.urls import path
 
 from synthreview.export import views
 
+EXPORT = "d/<slug:slug>/exports/<int:number>/"
+
 urlpatterns = [
     path("d/<slug:slug>/exports/", views.exports, name="exports"),
-    path("d/<slug:slug>/exports/<int:number>/", views.export, name="export"),
-    path("d/<slug:slug>/exports/<int:number>/retry", views.retry_export, name="export-retry"),
-    path("d/<slug:slug>/exports/<int:number>/zip", views.export_zip, name="export-zip"),
+    path(EXPORT, views.export, name="export"),
+    path(f"{EXPORT}retry", views.retry_export, name="export-retry"),
+    path(f"{EXPORT}packages", views.new_package, name="package-new"),
+    path(f"{EXPORT}packages/<int:pk>/retry", views.retry_package, name="package-retry"),
+    path(f"{EXPORT}packages/<int:pk>/zip", views.package_zip, name="package-zip"),
 ]

@@ -1,4 +1,4 @@
-"""Exports of a dataset: the list with its form, one export, and its zip."""
+"""Exports of a dataset: the list with its form, one export, its packages, and their zips."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ from synthreview.catalog.models import Dataset
 from synthreview.catalog.pages import open_dataset, page_or_part, signed_in
 from synthreview.catalog.permissions import Action
 from synthreview.export import services
-from synthreview.export.forms import ExportForm
-from synthreview.export.models import Export
+from synthreview.export.collecting import promise_of
+from synthreview.export.forms import ExportForm, PackageForm
+from synthreview.export.models import Export, Package
 from synthreview.export.splits import ratio_text
 from synthreview.work.models import OPEN_STATES, WorkState
 from synthreview.work.services import retry
@@ -25,14 +26,17 @@ PER_PAGE = 25
 
 @require_http_methods(["GET", "POST"])
 def exports(request: HttpRequest, slug: str) -> HttpResponse:
-    """The list, and the form that freezes what is approved now."""
+    """The list, and the form that orders a new one."""
     action = Action.EXPORT if request.method == "POST" else Action.VIEW
     dataset, context = open_dataset(request, slug, action)
     form = ExportForm(request.POST or None)
     if request.method == "POST" and form.is_valid():
         try:
-            export = services.freeze_export(
-                dataset=dataset, shares=form.cleaned_data["ratio"], created_by=signed_in(request)
+            export = services.order_export(
+                dataset=dataset,
+                shares=form.cleaned_data["ratio"],
+                forms=[form.cleaned_data["form"]],
+                created_by=signed_in(request),
             )
         except services.NothingApprovedError as error:
             form.add_error(None, str(error))
@@ -49,52 +53,88 @@ def _list_context(request: HttpRequest, dataset: Dataset) -> dict[str, Any]:
         "page": Paginator(rows, PER_PAGE).get_page(request.GET.get("page")),
         "approved": approved,
         "approved_count": sum(count for _, count in approved),
-        "promise": services.promise_of(dataset),
+        "promise": promise_of(dataset),
     }
 
 
 @require_GET
 def export(request: HttpRequest, slug: str, number: int) -> HttpResponse:
-    """One export; htmx asks for its state while it is written."""
+    """One export; htmx asks for its state while anything of it is written."""
     dataset, context = open_dataset(request, slug)
-    found = _find(dataset, number)
-    splits, rows = services.counts_of(found)
-    context |= {
+    context |= _export_context(_find(dataset, number))
+    return page_or_part(request, "export/detail.html", "export/_state.html", context)
+
+
+def _export_context(found: Export) -> dict[str, Any]:
+    packages = list(found.packages.select_related("export__dataset"))
+    is_frozen = found.state == WorkState.DONE
+    splits, rows = services.counts_of(found) if is_frozen else ([], [])
+    return {
         "export": found,
-        "is_open": found.state in OPEN_STATES,
+        "packages": packages,
+        "is_frozen": is_frozen,
+        "is_open": any(row.state in OPEN_STATES for row in [found, *packages]),
         "splits": splits,
         "rows": rows,
         "totals": [sum(counts) for counts in zip(*(row.by_split for row in rows), strict=True)],
         "ratio": ratio_text(found.shares),
-        "notices": services.notices_of(found),
+        "notices": services.notices_of(found) if is_frozen else [],
+        "form": PackageForm(),
     }
-    return page_or_part(request, "export/detail.html", "export/_state.html", context)
 
 
 @require_POST
 def retry_export(request: HttpRequest, slug: str, number: int) -> HttpResponse:
-    """Have a failed export written again."""
+    """Have a failed list made again."""
     dataset, _ = open_dataset(request, slug, Action.EXPORT)
     found = _find(dataset, number)
     if retry([found]):
-        messages.success(request, "It is being written again.")
+        messages.success(request, "The list is being made again.")
     return redirect(found)
 
 
-@require_GET
-def export_zip(request: HttpRequest, slug: str, number: int) -> StreamingHttpResponse:
-    """The finished export as a zip, sent while it is read."""
-    dataset, _ = open_dataset(request, slug, Action.EXPORT)
+@require_POST
+def new_package(request: HttpRequest, slug: str, number: int) -> HttpResponse:
+    """Have a frozen list written in another form."""
+    dataset, context = open_dataset(request, slug, Action.EXPORT)
     found = _find(dataset, number)
-    if found.state != WorkState.DONE or not services.folder_of(found).is_dir():
-        raise Http404("This export is not written yet.")
-    stream = services.zip_of(found)
+    form = PackageForm(request.POST)
+    if form.is_valid():
+        try:
+            services.order_package(
+                export=found, form=form.cleaned_data["form"], created_by=signed_in(request)
+            )
+        except services.NotFrozenError as error:
+            messages.error(request, str(error))
+        return redirect(found)
+    context |= _export_context(found) | {"form": form}
+    return render(request, "export/detail.html", context, status=422)
+
+
+@require_POST
+def retry_package(request: HttpRequest, slug: str, number: int, pk: int) -> HttpResponse:
+    """Have a failed package written again."""
+    dataset, _ = open_dataset(request, slug, Action.EXPORT)
+    package = _find_package(dataset, number, pk)
+    if retry([package]):
+        messages.success(request, "It is being written again.")
+    return redirect(package.export)
+
+
+@require_GET
+def package_zip(request: HttpRequest, slug: str, number: int, pk: int) -> StreamingHttpResponse:
+    """A finished package as a zip, sent while it is read."""
+    dataset, _ = open_dataset(request, slug, Action.EXPORT)
+    package = _find_package(dataset, number, pk)
+    if package.state != WorkState.DONE or not services.folder_of(package).is_dir():
+        raise Http404("This package is not written yet.")
+    stream = services.zip_of(package)
     return StreamingHttpResponse(
         stream,
         content_type="application/zip",
         headers={
             "Content-Length": str(len(stream)),
-            "Content-Disposition": f'attachment; filename="{found.folder_name}.zip"',
+            "Content-Disposition": f'attachment; filename="{package.folder_name}.zip"',
             "Cache-Control": "private, no-store",
         },
     )
@@ -103,4 +143,10 @@ def export_zip(request: HttpRequest, slug: str, number: int) -> StreamingHttpRes
 def _find(dataset: Dataset, number: int) -> Export:
     rows = Export.objects.select_related("dataset", "created_by")
     found: Export = get_object_or_404(rows, dataset=dataset, number=number)
+    return found
+
+
+def _find_package(dataset: Dataset, number: int, pk: int) -> Package:
+    rows = Package.objects.select_related("export__dataset")
+    found: Package = get_object_or_404(rows, export__dataset=dataset, export__number=number, pk=pk)
     return found

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 import pytest
 from django.conf import settings
 
-from synthreview.export.jobs import write_export
-from synthreview.export.models import Export
+from synthreview.export.jobs import freeze, write_package
+from synthreview.export.models import Export, Package
 from synthreview.generation.jobs import draw
 from synthreview.generation.models import Call, GeneratedImage
 from synthreview.review.intake import admit
@@ -137,7 +137,8 @@ def test_the_main_job_by_keyboard(page: Page, live_site: LiveSite) -> None:
     page.goto("/d/street-things/exports/")
     press_enter_on(page.get_by_role("button", name=f"Export {approved} approved images"))
     page.wait_for_url("**/exports/1/")
-    write_export(Export.objects.get().pk)
+    freeze(Export.objects.get().pk)
+    write_package(Package.objects.get().pk)
     download_link = page.get_by_role("link", name="Download as zip")
     download_link.wait_for()
     with page.expect_download() as download:
@@ -173,11 +174,12 @@ def review_by_keyboard(page: Page) -> None:
 def check_zip(data: bytes, approved: int) -> None:
     with zipfile.ZipFile(io.BytesIO(data)) as opened:
         assert opened.testzip() is None
-        rows = opened.read("street-things-1/metadata.jsonl").decode().splitlines()
+        folder = "street-things-1-imagefolder"
+        rows = opened.read(f"{folder}/manifest.jsonl").decode().splitlines()
         assert len(rows) == approved
         for row in map(json.loads, rows):
-            assert row["label"] == "car"
-            assert f"street-things-1/{row['file_name']}" in opened.namelist()
+            assert row["class"] == "car"
+            assert f"{folder}/{row['file_name']}" in opened.namelist()
 
 
 # --- The review page alone -----------------------------------------------------------------

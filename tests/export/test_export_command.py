@@ -10,10 +10,12 @@ from typing import Any
 
 import pytest
 from django.core.management import CommandError, call_command
+from PIL import Image
 
 from synthreview.catalog.models import Dataset
 from synthreview.export.models import Export
 from synthreview.export.services import folder_of
+from tests.export.frozen import package_of
 from tests.factories import make_dataset, make_decision, make_image, make_review, make_user
 
 pytestmark = pytest.mark.django_db
@@ -57,8 +59,20 @@ def test_it_writes_a_new_or_empty_folder(
     assert sum(facts["splits"].values()) == 4
     assert set(facts["splits"]) == {"train", "validation"}
     assert len([name for name in tree(target) if name.endswith(".png")]) == 4
-    assert tree(target) == tree(folder_of(Export.objects.get()))
+    assert tree(target) == tree(folder_of(package_of(Export.objects.get())))
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
+
+
+def test_it_writes_the_format_and_the_images_as_wished(
+    approved: Dataset, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    facts = export(capsys, tmp_path / "out", "--format", "csv", "--images", "webp-16px-q50")
+    assert facts["format"] == "csv"
+    names = [name for name in tree(tmp_path / "out") if name.startswith("images/")]
+    assert len(names) == 4
+    for name in names:
+        with Image.open(tmp_path / "out" / name) as image:
+            assert (image.format, image.size) == ("WEBP", (16, 16))
 
 
 def test_it_writes_a_zip(
@@ -79,6 +93,8 @@ def test_it_writes_a_zip(
         (["--out", "{}/none/x"], "is no folder: make it first"),
         (["--out", "{}/x", "--split", "a/b"], "80/10/10"),
         (["--out", "{}/x", "--split=-1/2"], "80/10/10"),
+        (["--out", "{}/x", "--format", "tfrecord"], "known: coco, csv, huggingface"),
+        (["--out", "{}/x", "--images", "gif"], "choose jpeg, png, webp, or the originals"),
     ],
 )
 def test_what_cannot_be_is_said_before_anything_is_frozen(

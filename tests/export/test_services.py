@@ -16,14 +16,18 @@ from django.test.utils import CaptureQueriesContext
 from synthreview.accounts.models import User
 from synthreview.catalog.models import Dataset
 from synthreview.export import services
-from synthreview.export.jobs import write_export
-from synthreview.export.models import Export, ExportItem
+from synthreview.export.collecting import promise_of
+from synthreview.export.freezing import facts_of
+from synthreview.export.jobs import write_package
+from synthreview.export.models import Export, ExportItem, Package
+from synthreview.export.records import pseudonym
 from synthreview.export.splits import parse_ratio, split_of
 from synthreview.generation.models import ImageTruth
 from synthreview.review import queue
 from synthreview.review import services as review
 from synthreview.review.certifying import end_certification, start_certification
 from synthreview.review.models import Certification, Verdict
+from tests.export.frozen import frozen, package_of, written
 from tests.factories import (
     make_approved_image,
     make_dataset,
@@ -47,10 +51,6 @@ def dataset(reviewer: User) -> Dataset:
     return make_dataset("Things", reviewer=reviewer)
 
 
-def freeze(dataset: Dataset, ratio: str = "80/10/10") -> Export:
-    return services.freeze_export(dataset=dataset, shares=parse_ratio(ratio))
-
-
 def approve(dataset: Dataset, reviewer: User, count: int) -> None:
     classes = list(dataset.classes.all())
     for number in range(count):
@@ -65,7 +65,7 @@ def test_only_approved_images_are_in_an_export(dataset: Dataset, reviewer: User)
     make_image(dataset)
     make_review(make_image(dataset), "disputed")
     make_approved_image(make_dataset().classes.first(), reviewer)
-    export = freeze(dataset)
+    export = frozen(dataset)
     assert [item.image for item in export.items.all()] == [approved]
     assert export.item_count == 1
     assert export.items.get().class_folder == label_class.slug
@@ -73,7 +73,7 @@ def test_only_approved_images_are_in_an_export(dataset: Dataset, reviewer: User)
 
 def test_nothing_approved_is_no_export(dataset: Dataset) -> None:
     with pytest.raises(services.NothingApprovedError, match="review some first"):
-        freeze(dataset)
+        services.order_export(dataset=dataset, shares=SHARES)
     assert not Export.objects.exists()
 
 
@@ -81,22 +81,22 @@ def test_exports_are_numbered_within_their_dataset(dataset: Dataset, reviewer: U
     other = make_dataset()
     approve(dataset, reviewer, 1)
     approve(other, reviewer, 1)
-    assert [freeze(dataset).number, freeze(dataset).number, freeze(other).number] == [1, 2, 1]
+    assert [frozen(dataset).number, frozen(dataset).number, frozen(other).number] == [1, 2, 1]
 
 
 def test_an_undone_decision_stays_in_the_frozen_list(dataset: Dataset, reviewer: User) -> None:
     approve(dataset, reviewer, 2)
-    export = freeze(dataset)
+    export = frozen(dataset)
     assert review.undo(dataset=dataset, reviewer=reviewer) is not None
     assert export.items.count() == 2
-    assert freeze(dataset).item_count == 1
+    assert frozen(dataset).item_count == 1
 
 
 def test_an_image_keeps_its_split_when_the_dataset_grows(dataset: Dataset, reviewer: User) -> None:
     approve(dataset, reviewer, 8)
-    first = dict(freeze(dataset).items.values_list("image", "split"))
+    first = dict(frozen(dataset).items.values_list("image", "split"))
     approve(dataset, reviewer, 8)
-    second = dict(freeze(dataset).items.values_list("image", "split"))
+    second = dict(frozen(dataset).items.values_list("image", "split"))
     assert {image: second[image] for image in first} == first
 
 
@@ -105,7 +105,7 @@ def test_a_family_is_never_parted(dataset: Dataset, reviewer: User) -> None:
     parent = make_approved_image(label_class, reviewer)
     for _ in range(5):
         make_approved_image(label_class, reviewer, family=parent.family)
-    export = freeze(dataset, "1/1/1")
+    export = frozen(dataset, "1/1/1")
     assert set(export.items.values_list("split", flat=True)) == {
         split_of(parent.family, parse_ratio("1/1/1"))
     }
@@ -113,33 +113,33 @@ def test_a_family_is_never_parted(dataset: Dataset, reviewer: User) -> None:
 
 def test_metadata_tells_each_images_history(dataset: Dataset, reviewer: User) -> None:
     image = make_approved_image(dataset.classes.get(name="car"), reviewer, seed=42)
-    (entry,) = services.entries_of(freeze(dataset))
+    (entry,) = services.entries_of(frozen(dataset))
     assert entry.sha256 == image.sha256
     assert entry.source.read_bytes()
-    history = entry.history
-    assert history["caption"] == image.caption
+    history = entry.record
+    assert history["prompt"] == image.caption
     assert (history["generator"], history["seed"], history["score"]) == ("sketch", 42, 0.5)
-    assert history["guideline_version"] == 1
-    assert json.dumps(dict(history))
+    assert (history["decision"], history["guideline_version"]) == ("approved", 1)
+    assert history["reviewers"] == [pseudonym(dataset.pk, reviewer.pk)]
+    assert history["digital_source_type"] == "trainedAlgorithmicMedia"
 
 
 def test_reviewers_have_another_name_in_each_dataset(settings: object) -> None:
-    name = services.pseudonym(1, 7)
+    name = pseudonym(1, 7)
     assert re.fullmatch(r"reviewer-[0-9a-f]{8}", name)
-    assert name == services.pseudonym(1, 7)
-    assert len({name, services.pseudonym(2, 7), services.pseudonym(1, 8)}) == 3
+    assert name == pseudonym(1, 7)
+    assert len({name, pseudonym(2, 7), pseudonym(1, 8)}) == 3
     settings.SECRET_KEY = "another"  # type: ignore[attr-defined]
-    assert services.pseudonym(1, 7) != name
+    assert pseudonym(1, 7) != name
 
 
 def test_nothing_private_is_in_the_folder(dataset: Dataset, reviewer: User) -> None:
     image = make_approved_image(dataset.classes.first(), reviewer)
     ImageTruth.objects.create(image=image, facts={"object": SECRET})
-    export = freeze(dataset)
-    write_export(export.pk)
+    package = written(dataset)
     texts = [
         path.read_text(encoding="utf-8")
-        for path in services.folder_of(export).rglob("*")
+        for path in services.folder_of(package).rglob("*")
         if path.suffix != ".png" and path.is_file()
     ]
     assert len(texts) == 3
@@ -153,21 +153,21 @@ def test_an_imported_or_forgotten_generator_needs_no_notice(
     dataset: Dataset, reviewer: User
 ) -> None:
     make_approved_image(dataset.classes.first(), reviewer, generator="import", prompt=None)
-    assert services.notices_of(freeze(dataset)) == []
+    assert services.notices_of(frozen(dataset)) == []
     make_approved_image(dataset.classes.first(), reviewer)
-    assert len(services.notices_of(freeze(dataset))) == 1
+    assert len(services.notices_of(frozen(dataset))) == 1
 
 
 def test_the_counts_agree(dataset: Dataset, reviewer: User) -> None:
     approve(dataset, reviewer, 9)
-    export = freeze(dataset, "1/1/1")
+    export = frozen(dataset, "1/1/1")
     splits, rows = services.counts_of(export)
     assert [row.name for row in rows] == ["car", "umbrella"]
     assert [row.total for row in rows] == [5, 4]
     by_split = Counter(export.items.values_list("split", flat=True))
     sums = [sum(counts) for counts in zip(*(row.by_split for row in rows), strict=True)]
     assert dict(zip(splits, sums, strict=True)) == dict(by_split)
-    facts = services.facts_of(export)
+    facts = facts_of(export)
     assert sum(sum(counts.values()) for counts in facts.counts.values()) == 9
     assert services.approved_by_class(dataset) == [("car", 5), ("umbrella", 4)]
 
@@ -175,7 +175,7 @@ def test_the_counts_agree(dataset: Dataset, reviewer: User) -> None:
 def test_freezing_costs_the_same_number_of_queries(dataset: Dataset, reviewer: User) -> None:
     def cost() -> int:
         with CaptureQueriesContext(connection) as queries:
-            freeze(dataset)
+            frozen(dataset)
         return len(queries)
 
     approve(dataset, reviewer, 2)
@@ -207,18 +207,19 @@ def certified(dataset: Dataset, reviewer: User) -> Dataset:
 
 
 def test_a_met_certificate_lets_the_unseen_in(certified: Dataset) -> None:
-    export = freeze(certified)
+    export = frozen(certified)
     assert export.item_count == 41
     assert export.items.filter(decision=None).count() == 7
     assert export.certificate.startswith("With confidence 95 %, at most ")
     assert "of the 40 labels it covers are wrong as judged by one reviewer" in export.certificate
     assert "(running certificate over 40 images: 33 audits, 0 found bad)" in export.certificate
     assert "1 more were approved one by one outside of it." in export.certificate
-    write_export(export.pk)
-    folder = services.folder_of(export)
-    rows = [json.loads(line) for line in (folder / "metadata.jsonl").read_text().splitlines()]
-    assert Counter(row["reviewed"] for row in rows) == {True: 34, False: 7}
-    assert {row["reviewer"] for row in rows if not row["reviewed"]} == {""}
+    package = package_of(export)
+    write_package(package.pk)
+    folder = services.folder_of(package)
+    rows = [json.loads(line) for line in (folder / "manifest.jsonl").read_text().splitlines()]
+    assert Counter(row["decision"] for row in rows) == {"approved": 34, "unreviewed": 7}
+    assert all(row["reviewers"] == [] for row in rows if row["decision"] == "unreviewed")
     card = (folder / "README.md").read_text()
     assert export.certificate in card
     assert "34 of them were approved by people. 7 were looked at by nobody" in card
@@ -239,9 +240,9 @@ def test_a_policy_that_wants_every_image_seen_gets_it(
     for name, value in change.items():
         setattr(certified.policy, name, value)
     certified.policy.save()
-    export = freeze(certified)
+    export = frozen(certified)
     assert (export.item_count, export.certificate) == (34, "")
-    assert "not certified" in str(services.facts_of(export).review["label error"])
+    assert "not certified" in str(facts_of(export).review["label error"])
 
 
 def test_a_certificate_that_misses_its_target_lets_nothing_in(certified: Dataset) -> None:
@@ -249,14 +250,14 @@ def test_a_certificate_that_misses_its_target_lets_nothing_in(certified: Dataset
     for _ in range(3):
         review.undo(dataset=certified, reviewer=reviewer)
     Certification.objects.update(target_error=0.02)
-    export = freeze(certified)
+    export = frozen(certified)
     assert export.certificate == ""
     assert not export.items.filter(decision=None).exists()
 
 
 def test_an_ended_certificate_vouches_for_nothing(certified: Dataset) -> None:
     end_certification(Certification.objects.get())
-    assert freeze(certified).item_count == 34
+    assert frozen(certified).item_count == 34
 
 
 def test_what_was_skipped_or_undone_is_not_unseen(certified: Dataset, reviewer: User) -> None:
@@ -265,7 +266,7 @@ def test_what_was_skipped_or_undone_is_not_unseen(certified: Dataset, reviewer: 
     review.record_decision(
         dataset=certified, reviewer=reviewer, token=card.token, verdict=Verdict.SKIP
     )
-    export = freeze(certified)
+    export = frozen(certified)
     assert not export.items.filter(image=card.slot.image).exists()
     assert export.item_count == 40
 
@@ -280,53 +281,54 @@ def test_a_rejected_image_that_does_not_count_yet_is_left_out(
     review.record_decision(
         dataset=certified, reviewer=other, token=card.token, verdict=Verdict.REJECT
     )
-    promised = services.promise_of(certified)
+    promised = promise_of(certified)
     assert promised
     assert (promised.certificate.rejected, promised.certificate.bound.found_bad) == (1, 0)
     assert promised.error <= promised.certificate.bound.error
-    assert not freeze(certified).items.filter(image=card.slot.image).exists()
+    assert not frozen(certified).items.filter(image=card.slot.image).exists()
 
 
 # --- The zip --------------------------------------------------------------------------
 
 
 @pytest.fixture
-def written(dataset: Dataset, reviewer: User) -> Export:
+def package(dataset: Dataset, reviewer: User) -> Package:
     approve(dataset, reviewer, 3)
-    export = freeze(dataset, "100")
-    write_export(export.pk)
-    return export
+    return written(dataset, ratio="100")
 
 
-def test_the_zip_holds_the_folder(written: Export) -> None:
-    stream = services.zip_of(written)
+def test_the_zip_holds_the_folder(package: Package) -> None:
+    stream = services.zip_of(package)
     size = len(stream)
     data = b"".join(stream)
     assert len(data) == size
     with zipfile.ZipFile(io.BytesIO(data)) as opened:
         assert opened.testzip() is None
         names = opened.namelist()
-        folder = services.folder_of(written)
+        folder = services.folder_of(package)
         for name in names:
-            assert name.startswith("things-1/")
-            assert opened.read(name) == (folder / Path(name).relative_to("things-1")).read_bytes()
+            assert name.startswith("things-1-imagefolder/")
+            assert (
+                opened.read(name)
+                == (folder / Path(name).relative_to("things-1-imagefolder")).read_bytes()
+            )
             assert opened.getinfo(name).compress_type == zipfile.ZIP_STORED
     assert len(names) == 3 + 3
 
 
-def test_the_same_snapshot_is_the_same_zip(written: Export) -> None:
-    first = b"".join(services.zip_of(written))
-    for path in services.folder_of(written).rglob("*.png"):
+def test_the_same_snapshot_is_the_same_zip(package: Package) -> None:
+    first = b"".join(services.zip_of(package))
+    for path in services.folder_of(package).rglob("*.png"):
         copy = path.read_bytes()
         path.unlink()
         path.write_bytes(copy)  # another date, other rights
         path.chmod(0o600)
-    assert b"".join(services.zip_of(written)) == first
+    assert b"".join(services.zip_of(package)) == first
 
 
-def test_a_zip_whose_files_change_on_the_way_breaks_off(written: Export) -> None:
-    stream = services.zip_of(written)
-    (services.folder_of(written) / "README.md").write_text("shorter")
+def test_a_zip_whose_files_change_on_the_way_breaks_off(package: Package) -> None:
+    stream = services.zip_of(package)
+    (services.folder_of(package) / "README.md").write_text("shorter")
     with pytest.raises(OSError, match="changed while it was sent"):
         b"".join(stream)
 
@@ -336,12 +338,16 @@ def test_a_zip_whose_files_change_on_the_way_breaks_off(written: Export) -> None
 
 def test_the_database_refuses_bad_rows(dataset: Dataset, reviewer: User) -> None:
     approve(dataset, reviewer, 2)
-    export = freeze(dataset)
+    export = frozen(dataset)
     first, second = export.items.all()
     for change in (
         lambda: Export.objects.create(dataset=dataset, number=1, shares={}, item_count=0),
         lambda: Export.objects.update(state="lost"),
         lambda: Export.objects.update(state="running"),
+        lambda: Export.objects.update(list_sha256=""),
+        lambda: Export.objects.update(frozen_at=None),
+        lambda: Package.objects.create(export=export, format="tfrecord"),
+        lambda: Package.objects.create(export=export, format="imagefolder"),
         lambda: ExportItem.objects.filter(pk=second.pk).update(position=first.position),
         lambda: ExportItem.objects.filter(pk=second.pk).update(image=first.image),
     ):
@@ -351,7 +357,7 @@ def test_the_database_refuses_bad_rows(dataset: Dataset, reviewer: User) -> None
 
 def test_evidence_of_an_export_cannot_be_deleted(dataset: Dataset, reviewer: User) -> None:
     image = make_approved_image(dataset.classes.first(), reviewer)
-    freeze(dataset)
+    frozen(dataset)
     assert image.decisions.get().verdict == Verdict.APPROVE
     for row in (image, image.decisions.get(), dataset):
         with pytest.raises(IntegrityError):

@@ -6,7 +6,7 @@ import uuid
 from collections import Counter
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from synthreview.export.splits import SPLITS, parse_ratio, ratio_text, split_of
@@ -37,6 +37,7 @@ def test_a_wrong_ratio_says_what_to_write(text: str) -> None:
         parse_ratio(text)
 
 
+@settings(deadline=None)
 @given(st.lists(st.floats(min_value=0, max_value=1e6), min_size=1, max_size=3))
 def test_shares_of_any_ratio_add_up_to_one(numbers: list[float]) -> None:
     text = "/".join(f"{number:f}" for number in numbers)
@@ -49,11 +50,13 @@ def test_shares_of_any_ratio_add_up_to_one(numbers: list[float]) -> None:
         assert set(shares) <= set(SPLITS)
 
 
+@settings(deadline=None)
 @given(st.uuids(), st.sampled_from(["80/10/10", "70/30", "100", "1/1/1", "0/0/1"]))
 def test_each_family_has_one_split_of_those_asked_for(family: uuid.UUID, ratio: str) -> None:
     shares = parse_ratio(ratio)
     assert split_of(family, shares) in shares
-    assert split_of(family, shares) == split_of(uuid.UUID(str(family)), dict(shares))
+    mixed = dict(sorted(shares.items()))  # as PostgreSQL gives them back
+    assert split_of(family, shares) == split_of(uuid.UUID(str(family)), mixed)
 
 
 def test_splits_worked_by_hand() -> None:

@@ -1,13 +1,14 @@
-"""The image folder: opens in the tools that read such folders, and never leaves its place."""
+"""What every format has in common: its manifest, its checksums, and names that stay inside."""
 
 from __future__ import annotations
 
+import csv
 import hashlib
 import json
 import shutil
 import subprocess
+import tarfile
 import tempfile
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,10 +16,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from synthreview.catalog.services import unique_slug
-from synthreview.export.writers.base import ExportEntry, ExportFacts, UnsafeNameError
+from synthreview.export.writers.base import ClassFacts, UnsafeNameError
 from synthreview.export.writers.card import card_text
-from synthreview.export.writers.imagefolder import ImageFolderWriter
-from tests.factories import tiny_png
+from synthreview.export.writers.formats import FORMATS, writer
+from synthreview.export.writers.imagefolder import LAYOUT, ImageFolderWriter
+from synthreview.export.writers.tar import END, header, member_size, padding
+from synthreview.lib.adapters import UnknownAdapterError
+from tests.export.entries import all_files, entry, facts, picture, record, some_entries
 
 NASTY_NAMES = [
     "../../etc",
@@ -34,41 +38,7 @@ NASTY_NAMES = [
     "NUL.txt",
     " ",
 ]
-
-
-def facts(**fields: object) -> ExportFacts:
-    return ExportFacts(
-        **{
-            "title": "Things",
-            "number": 1,
-            "description": "Some things.",
-            "created": "2026-11-22",
-            "classes": {"car": "Four wheels.", "umbrella": ""},
-            "counts": {"car": {"train": 2}, "umbrella": {"train": 1, "test": 1}},
-            "notices": ("Drawn for demonstration.",),
-            "review": {"reviewers": 2},
-            **fields,
-        }  # type: ignore[arg-type]
-    )
-
-
-def entry(store: Path, number: int, **fields: object) -> ExportEntry:
-    data = tiny_png(number)
-    source = store / f"blob-{number}"
-    source.parent.mkdir(parents=True, exist_ok=True)
-    source.write_bytes(data)
-    made = ExportEntry(
-        source=source,
-        sha256=hashlib.sha256(data).hexdigest(),
-        byte_count=len(data),
-        media_type="image/png",
-        split="train",
-        class_name="car",
-        class_folder="car",
-        stem=f"{number:08d}",
-        history={"caption": 'A car, röd, "quoted"\n', "seed": number},
-    )
-    return replace(made, **fields)  # type: ignore[arg-type]
+every_format = pytest.mark.parametrize("name", list(FORMATS))
 
 
 @pytest.fixture
@@ -78,72 +48,141 @@ def folder(tmp_path: Path) -> Path:
     return folder
 
 
-def all_files(folder: Path) -> dict[str, bytes]:
-    return {
-        path.relative_to(folder).as_posix(): path.read_bytes()
-        for path in sorted(folder.rglob("*"))
-        if path.is_file()
-    }
+def manifest(folder: Path) -> list[dict[str, object]]:
+    lines = (folder / "manifest.jsonl").read_text(encoding="utf-8").splitlines()
+    return [json.loads(line) for line in lines]
+
+
+def unpacked(folder: Path) -> Path:
+    """Unpack shards where they lie, as docs/exporting.md says."""
+    for shard in folder.glob("*.tar"):
+        with tarfile.open(shard) as archive:
+            archive.extractall(folder, filter="data")
+    return folder
+
+
+@every_format
+def test_the_manifest_tells_every_images_history(tmp_path: Path, folder: Path, name: str) -> None:
+    entries = some_entries(tmp_path)
+    writer(name).write(folder, entries, facts())
+    rows = manifest(folder)
+    assert len(rows) == len(entries)
+    for row, one in zip(rows, entries, strict=True):
+        assert row.items() >= one.record.items()
+        assert row["sha256"] == one.sha256
+        assert (row["split"], row["class"]) == (one.split, one.class_name)
+        assert row["label"] == ["car", "umbrella"].index(one.class_folder)
+        assert (row["width"], row["height"], row["bytes"]) == (16, 12, one.byte_count)
+
+
+@every_format
+def test_every_file_and_every_image_has_its_checksum(
+    tmp_path: Path, folder: Path, name: str
+) -> None:
+    entries = some_entries(tmp_path)
+    writer(name).write(folder, entries, facts())
+    files = all_files(unpacked(folder))
+    lines = (folder / "SHA256SUMS").read_text().splitlines()
+    checksums = {path: sha256 for sha256, path in (line.split("  ") for line in lines)}
+    assert list(checksums) == sorted(checksums)
+    assert set(checksums.values()) >= {one.sha256 for one in entries}
+    inside = {path for path in checksums if path.startswith("images/")} - set(files)
+    assert bool(inside) == (name == "parquet")
+    for path in set(checksums) - inside:
+        assert hashlib.sha256(files[path]).hexdigest() == checksums[path], path
+    containers = (".tar", ".parquet", ".cls", ".json", "SHA256SUMS")
+    assert {path for path in set(files) - set(checksums) if not path.endswith(containers)} == set()
+
+
+@every_format
+def test_the_same_entries_give_the_same_bytes(tmp_path: Path, name: str) -> None:
+    written = []
+    for number in ("one", "two"):
+        (tmp_path / number).mkdir()
+        writer(name).write(tmp_path / number, some_entries(tmp_path), facts())
+        written.append(all_files(tmp_path / number))
+    assert written[0] == written[1]
+
+
+@every_format
+def test_a_missing_or_damaged_original_breaks_the_writing_off(
+    tmp_path: Path, folder: Path, name: str
+) -> None:
+    with pytest.raises(OSError, match="damaged in the store"):
+        writer(name).write(folder, [entry(tmp_path, 1, byte_count=3)], facts())
+    shutil.rmtree(folder)
+    folder.mkdir()
+    gone = entry(tmp_path, 2, source=tmp_path / "gone")
+    with pytest.raises(FileNotFoundError):
+        writer(name).write(folder, [gone], facts())
+
+
+PLACES = [
+    (name, part)
+    for name in FORMATS
+    for part in ("split", "class_folder", "stem")
+    if (name, part) != ("webdataset", "class_folder")  # shards have no folders
+]
+
+
+@pytest.mark.parametrize(("name", "part"), PLACES)
+@pytest.mark.parametrize("bad", ["../../etc", "..", "", "a/b", "a\\b", "a\0", "é", "a\n", "x" * 81])
+def test_no_name_leads_out_of_the_folder(
+    tmp_path: Path, folder: Path, name: str, part: str, bad: str
+) -> None:
+    made = entry(tmp_path, 1, **{part: bad})
+    before = set(tmp_path.parent.rglob("*"))
+    with pytest.raises(UnsafeNameError, match="no plain name"):
+        writer(name).write(folder, [made], facts())
+    new = set(tmp_path.parent.rglob("*")) - before
+    assert new
+    assert all(path.is_relative_to(folder) for path in new)
+    assert not [path for path in new if path.suffix == ".png"]
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(name=st.one_of(st.sampled_from(NASTY_NAMES), st.text(max_size=120)))
+def test_any_class_name_becomes_a_safe_folder(tmp_path: Path, name: str) -> None:
+    slug = unique_slug(name, taken=())
+    assert slug.upper() not in {"CON", "PRN", "AUX", "NUL", "COM1", "LPT1"}
+    with tempfile.TemporaryDirectory(dir=tmp_path) as target:
+        made = entry(tmp_path, 1, class_folder=slug)
+        ImageFolderWriter().write(Path(target), [made], facts())
+        (written,) = Path(target).rglob("*.png")
+        assert written == Path(target) / "train" / slug / "00000001.png"
+
+
+def test_an_unknown_format_is_answered_with_the_known_ones() -> None:
+    with pytest.raises(UnknownAdapterError, match="'tfrecord'; known: coco, csv, "):
+        writer("tfrecord")
+
+
+# --- Image folder -------------------------------------------------------------------
 
 
 def test_the_folder_holds_the_originals_byte_for_byte(tmp_path: Path, folder: Path) -> None:
-    entries = [entry(tmp_path, 1), entry(tmp_path, 2, split="test", class_folder="umbrella")]
-    ImageFolderWriter().write(folder, entries, facts())
+    ImageFolderWriter().write(folder, some_entries(tmp_path), facts())
     files = all_files(folder)
     assert set(files) == {
         "README.md",
         "SHA256SUMS",
-        "metadata.jsonl",
+        "manifest.jsonl",
         "train/car/00000001.png",
-        "test/umbrella/00000002.png",
+        "train/umbrella/00000002.jpg",
+        "train/car/00000003.webp",
+        "test/umbrella/00000004.png",
     }
-    assert files["train/car/00000001.png"] == tiny_png(1)
-    first, second = (json.loads(line) for line in files["metadata.jsonl"].splitlines())
-    assert first["file_name"] == "train/car/00000001.png"
-    assert (first["label"], first["split"], first["seed"]) == ("car", "train", 1)
-    assert first["caption"] == 'A car, röd, "quoted"\n'
-    assert second["sha256"] == hashlib.sha256(tiny_png(2)).hexdigest()
-
-
-def test_every_file_has_its_checksum(tmp_path: Path, folder: Path) -> None:
-    ImageFolderWriter().write(folder, [entry(tmp_path, 1), entry(tmp_path, 2)], facts())
-    files = all_files(folder)
-    lines = files.pop("SHA256SUMS").decode().splitlines()
-    assert lines == [f"{hashlib.sha256(files[name]).hexdigest()}  {name}" for name in files]
+    assert files["train/car/00000001.png"] == picture(1)
 
 
 @pytest.mark.skipif(not shutil.which("sha256sum"), reason="this system has no sha256sum")
 def test_the_usual_tool_checks_a_copy(tmp_path: Path, folder: Path) -> None:
-    ImageFolderWriter().write(folder, [entry(tmp_path, 1), entry(tmp_path, 2)], facts())
+    ImageFolderWriter().write(folder, some_entries(tmp_path), facts())
     check = ["sha256sum", "--check", "--strict", "SHA256SUMS"]
     assert subprocess.run(check, cwd=folder, capture_output=True, check=False).returncode == 0
     (folder / "train/car/00000001.png").unlink()
     (folder / "train/car/00000001.png").write_bytes(b"changed")
     assert subprocess.run(check, cwd=folder, capture_output=True, check=False).returncode != 0
-
-
-@pytest.mark.slow
-def test_the_folder_opens_with_torchvision(tmp_path: Path, folder: Path) -> None:
-    torchvision_datasets = pytest.importorskip("torchvision.datasets")
-    entries = [
-        entry(tmp_path, 1),
-        entry(tmp_path, 2, class_folder="umbrella"),
-        entry(tmp_path, 3),
-    ]
-    ImageFolderWriter().write(folder, entries, facts())
-    opened = torchvision_datasets.ImageFolder(folder / "train")
-    assert opened.classes == ["car", "umbrella"]
-    assert [label for _, label in opened] == [0, 0, 1]
-    assert opened[0][0].size == (16, 16)
-
-
-def test_the_same_entries_give_the_same_bytes(tmp_path: Path) -> None:
-    written = []
-    for name in ("one", "two"):
-        (tmp_path / name).mkdir()
-        ImageFolderWriter().write(tmp_path / name, [entry(tmp_path, 1)], facts())
-        written.append(all_files(tmp_path / name))
-    assert written[0] == written[1]
 
 
 def test_a_store_on_another_disk_is_copied(
@@ -154,65 +193,90 @@ def test_a_store_on_another_disk_is_copied(
 
     monkeypatch.setattr("os.link", refuse)
     ImageFolderWriter().write(folder, [entry(tmp_path, 1)], facts())
-    assert (folder / "train/car/00000001.png").read_bytes() == tiny_png(1)
+    assert (folder / "train/car/00000001.png").read_bytes() == picture(1)
 
 
-def test_a_missing_or_damaged_original_breaks_the_writing_off(tmp_path: Path, folder: Path) -> None:
-    with pytest.raises(OSError, match="damaged in the store"):
-        ImageFolderWriter().write(folder, [entry(tmp_path, 1, byte_count=3)], facts())
-    gone = entry(tmp_path, 2, source=tmp_path / "gone")
-    with pytest.raises(FileNotFoundError):
-        ImageFolderWriter().write(folder, [gone], facts())
+# --- Tar ----------------------------------------------------------------------------
 
 
-# --- Names -------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("part", ["split", "class_folder", "stem"])
-@pytest.mark.parametrize(
-    "name", ["../../etc", "..", "", "a/b", "a\\b", "a\0", "é", "a\n", "x" * 81]
+@settings(deadline=None)
+@given(
+    name=st.text("abcdefghij0123456789-_.", min_size=1, max_size=99),
+    size=st.integers(0, 8**11 - 1),
 )
-def test_no_name_leads_out_of_the_folder(
-    tmp_path: Path, folder: Path, part: str, name: str
-) -> None:
-    with pytest.raises(UnsafeNameError, match="no plain name"):
-        ImageFolderWriter().write(folder, [entry(tmp_path, 1, **{part: name})], facts())
-    assert set(all_files(folder)) <= {"metadata.jsonl"}
+def test_headers_are_those_of_tarfile(name: str, size: int) -> None:
+    info = tarfile.TarInfo(name)
+    info.size, info.mode = size, 0o644
+    ours = tarfile.TarInfo.frombuf(header(name, size), "ascii", "strict")
+    assert (ours.name, ours.size, ours.mode, ours.mtime, ours.uid) == (name, size, 0o644, 0, 0)
+    assert ours.isreg()
+    assert header(name, size) == info.tobuf(tarfile.USTAR_FORMAT)
+    assert member_size(size) == len(header(name, size)) + size + len(padding(size))
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
-@given(name=st.one_of(st.sampled_from(NASTY_NAMES), st.text(max_size=120)))
-def test_any_class_name_becomes_a_safe_folder(tmp_path: Path, name: str) -> None:
-    slug = unique_slug(name, taken=())
-    assert slug.upper() not in {"CON", "PRN", "AUX", "NUL", "COM1", "LPT1"}
-    with tempfile.TemporaryDirectory(dir=tmp_path) as target:
-        made = entry(tmp_path, 1, class_folder=slug, class_name=name)
-        ImageFolderWriter().write(Path(target), [made], facts())
-        (written,) = Path(target).rglob("*.png")
-        assert written == Path(target) / "train" / slug / "00000001.png"
+@pytest.mark.parametrize(("name", "size"), [("", 1), ("x" * 100, 1), ("x", 8**11), ("x", -1)])
+def test_what_fits_into_no_header_is_refused(name: str, size: int) -> None:
+    with pytest.raises(ValueError, match="does not fit"):
+        header(name, size)
 
 
-# --- The card -------------------------------------------------------------------------
+def test_an_archive_ends_with_two_empty_blocks() -> None:
+    assert bytes(1024) == END
+
+
+# --- CSV ----------------------------------------------------------------------------
+
+
+def test_no_cell_of_the_table_is_a_formula(tmp_path: Path, folder: Path) -> None:
+    nasty = ["=1+1", "+1", "-1", "@SUM(A1)", "\tx", "\rx", "\nx", "plain", "a=b"]
+    entries = [
+        entry(tmp_path, number, record={**record(number), "prompt": text})
+        for number, text in enumerate(nasty)
+    ]
+    writer("csv").write(folder, entries, facts())
+    with (folder / "labels.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["prompt"] for row in rows] == [f"'{text}" for text in nasty[:7]] + nasty[7:]
+    for row in rows:
+        for name, cell in row.items():
+            assert not cell.startswith(("=", "+", "@", "\t", "\r", "\n")), name
+            assert not cell.startswith("-") or name == "seed"
+    assert rows[3]["seed"] == "-3"  # a number, not text
+    assert [row["prompt"] for row in manifest(folder)] == nasty
+
+
+# --- The card -----------------------------------------------------------------------
 
 
 def test_the_card_counts_the_images_and_says_what_made_them() -> None:
-    text = card_text(facts())
-    assert "| class | test | train | all |" in text
+    text = card_text(facts(), LAYOUT)
+    assert "| class | train | test | all |" in text
     assert "| umbrella | 1 | 1 | 2 |" in text
     assert "4 images, frozen on 2026-11-22" in text
     assert "> Drawn for demonstration." in text
-    assert "- **car**: Four wheels." in text
-    assert "- **umbrella**: no definition given" in text
+    assert "0. **Auto (car)**: Four wheels." in text
+    assert "1. **umbrella**: no definition given" in text
+    assert "    path: train/**" in text
+
+
+@pytest.mark.parametrize(
+    ("count", "category"),
+    [(1, "n<1K"), (999, "n<1K"), (1_000, "1K<n<10K"), (99_999, "10K<n<100K"), (10**7, "n>10M")],
+)
+def test_the_hub_is_told_the_size(count: int, category: str) -> None:
+    text = card_text(facts(counts={"car": {"train": count}}), LAYOUT)
+    assert f"size_categories:\n- {category}\n" in text
 
 
 def test_no_name_breaks_the_cards_structure() -> None:
     text = card_text(
         facts(
             title="Evil\n---\n# x",
-            classes={"a|b\n| c |": "<script>"},
+            classes=(ClassFacts("a|b\n| c |", "a-b", "<script>"),),
             counts={"a|b\n| c |": {"train": 1}},
-        )
+        ),
+        LAYOUT,
     )
     assert text.count("\n---\n") == 1
     assert "<script>" not in text
-    assert r"| a\|b \| c \| | 1 | 1 |" in text
+    assert r"| a\|b \| c \| | 1 | 0 | 1 |" in text

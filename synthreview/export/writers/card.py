@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-from synthreview.export.writers.base import ExportFacts
+import json
+
+from synthreview.export.writers.base import ExportFacts, Layout
 from synthreview.lib.text import one_line
 
 
-def card_text(facts: ExportFacts) -> str:
+def card_text(facts: ExportFacts, layout: Layout) -> str:
     """Return the card as Markdown with the YAML head that dataset hubs read."""
-    splits = sorted({split for counts in facts.counts.values() for split in counts})
-    total = sum(sum(counts.values()) for counts in facts.counts.values())
+    splits = facts.splits
     head = [
-        "---",
-        "task_categories:",
-        "- image-classification",
-        "tags:",
-        "- synthetic",
-        "---",
+        *_yaml(facts, layout),
         f"# {one_line(facts.title)}, export {facts.number}",
         "",
         one_line(facts.description),
         "",
-        f"{total} images, frozen on {facts.created}. {_who_looked(total, facts.unreviewed)}",
+        f"{facts.item_count} images, frozen on {facts.created}. "
+        + _who_looked(facts.item_count, facts.unreviewed),
     ]
     notices = [f"> {one_line(notice)}" for notice in facts.notices]
     table = [
@@ -35,24 +32,53 @@ def card_text(facts: ExportFacts) -> str:
         ),
     ]
     classes = [
-        f"- **{one_line(name)}**: {one_line(definition) or 'no definition given'}"
-        for name, definition in facts.classes.items()
+        f"{number}. **{one_line(row.name)}**: {one_line(row.definition) or 'no definition given'}"
+        for number, row in enumerate(facts.classes)
     ]
     review = [f"- {one_line(key)}: {value}" for key, value in facts.review.items()]
     contents = [
-        "- `split/class/file`: the images, byte for byte as they were made",
-        "- `metadata.jsonl`: prompt, technique, generator, seed, score and decisions of each",
+        *(f"- `{name}`: {what}" for name, what in layout.contents),
+        "- `manifest.jsonl`: prompt, technique, generator, seed, cost, scores and decision of each",
         "- `SHA256SUMS`: check the copy with `sha256sum -c SHA256SUMS`",
     ]
     sections = [
         head,
         notices,
         ["## Images", "", *table],
-        ["## Classes", "", *classes],
+        ["## Classes", "", "The number is the label in every format.", "", *classes],
         ["## How they were reviewed", "", *review],
         ["## Files", "", *contents],
+        ["## Loading", "", "```python", layout.loading, "```"],
     ]
     return "\n\n".join("\n".join(section) for section in sections if section) + "\n"
+
+
+def _yaml(facts: ExportFacts, layout: Layout) -> list[str]:
+    """Return the head that the Hugging Face Hub reads. JSON strings are YAML strings."""
+    head = [
+        "---",
+        f"pretty_name: {json.dumps(' '.join(facts.title.split()), ensure_ascii=False)}",
+        "task_categories:",
+        "- image-classification",
+        "tags:",
+        "- synthetic",
+        "size_categories:",
+        f"- {_size_category(facts.item_count)}",
+    ]
+    if layout.pattern:
+        head += ["configs:", "- config_name: default", "  data_files:"]
+        for split in facts.splits:
+            head += [f"  - split: {split}", f"    path: {layout.pattern.format(split=split)}"]
+    return [*head, "---"]
+
+
+def _size_category(count: int) -> str:
+    """Return the Hub's name of a size: "n<1K", "1K<n<10K" and so on."""
+    names = ("1K", "10K", "100K", "1M", "10M")
+    for number, name in enumerate(names):
+        if count < 1_000 * 10**number:
+            return f"{names[number - 1]}<n<{name}" if number else f"n<{name}"
+    return f"n>{names[-1]}"
 
 
 def _who_looked(total: int, unreviewed: int) -> str:

@@ -6,24 +6,27 @@ import contextlib
 import os
 import shutil
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 
 from synthreview.catalog.management.base import DatasetCommand, find_dataset, one_line
-from synthreview.export.jobs import write_export
-from synthreview.export.models import Export
-from synthreview.export.services import NothingApprovedError, folder_of, freeze_export, zip_of
+from synthreview.export.jobs import freeze, write_package
+from synthreview.export.models import Export, Package
+from synthreview.export.services import Form, NothingApprovedError, folder_of, order_export, zip_of
 from synthreview.export.splits import parse_ratio
-from synthreview.work.models import WorkState
+from synthreview.export.writers.formats import DEFAULT, FORMATS
+from synthreview.lib.adapters import UnknownAdapterError
+from synthreview.work.models import DurableWork, WorkState
 
 IDLE_S = 0.2
 
 
 class Command(DatasetCommand):
-    help = "Export the approved images as a folder (or a .zip) that training code reads."
-    expected = (NothingApprovedError, ValueError)
+    help = "Export the approved images in a form that training code reads."
+    expected = (NothingApprovedError, UnknownAdapterError, ValueError)
 
     def add_arguments(self, parser: CommandParser) -> None:
         super().add_arguments(parser)
@@ -33,16 +36,27 @@ class Command(DatasetCommand):
         parser.add_argument(
             "--split", default="80/10/10", help="train/validation/test; 80/10/10 where not given"
         )
+        parser.add_argument(
+            "--format", default=DEFAULT, help=f"{', '.join(FORMATS)}; {DEFAULT} where not given"
+        )
+        parser.add_argument(
+            "--images",
+            default="original",
+            help="original, or how to encode them: jpeg-512px-q90, png-256px, webp-q80",
+        )
 
-    def answer_to(self, *, dataset: str, out: str | Path, split: str, **options: Any) -> None:
+    def answer_to(self, *, dataset: str, out: str | Path, **options: Any) -> None:
         found = find_dataset(dataset)
-        shares = parse_ratio(split)
+        shares = parse_ratio(options["split"])
+        form = Form(options["format"], options["images"])
         target = Path(out).absolute()
         check_target(target)
-        export = freeze_export(dataset=found, shares=shares)
-        self.write(export)
+        export = order_export(dataset=found, shares=shares, forms=[form])
+        self.finish(export, freeze, f"Export {export.number}")
+        package = export.packages.select_related("export__dataset").get()
+        self.finish(package, write_package, f"Export {export.number}")
         try:
-            deliver(export, target)
+            deliver(package, target)
         except OSError as error:
             raise CommandError(
                 f"Export {export.number} is written, but not to {target}: {error.strerror}. "
@@ -53,6 +67,7 @@ class Command(DatasetCommand):
             {
                 "dataset": found.slug,
                 "export": export.number,
+                "format": package.format,
                 "images": export.item_count,
                 "splits": splits,
                 "path": str(target),
@@ -61,15 +76,16 @@ class Command(DatasetCommand):
             options,
         )
 
-    def write(self, export: Export) -> None:
-        """Write the export here, or wait for the worker that was faster. Raises CommandError."""
-        while Export.objects.open().filter(pk=export.pk).exists():
-            write_export(export.pk)
-            if Export.objects.open().filter(pk=export.pk).exists():
+    def finish(self, work: Export | Package, job: Callable[[int], None], name: str) -> None:
+        """Do the work here, or wait for the worker that was faster. Raises CommandError."""
+        model: type[DurableWork] = type(work)
+        while model._default_manager.open().filter(pk=work.pk).exists():
+            job(work.pk)
+            if model._default_manager.open().filter(pk=work.pk).exists():
                 time.sleep(IDLE_S)
-        export.refresh_from_db()
-        if export.state != WorkState.DONE:
-            raise CommandError(f"Export {export.number} failed: {one_line(export.error)}.")
+        work.refresh_from_db()
+        if work.state != WorkState.DONE:
+            raise CommandError(f"{name} failed: {one_line(work.error)}.")
 
 
 def check_target(target: Path) -> None:
@@ -83,18 +99,18 @@ def check_target(target: Path) -> None:
         raise CommandError(f"{target} is no new or empty folder: choose another one.")
 
 
-def deliver(export: Export, target: Path) -> None:
-    """Put a finished export at `target`: complete under its name, or not there. Raises OSError."""
+def deliver(package: Package, target: Path) -> None:
+    """Put a finished package at `target`: complete under its name, or not there. Raises OSError."""
     draft = target.with_name(f".{target.name}.{os.getpid()}.part")
     try:
         if target.suffix.lower() == ".zip":
             with draft.open("xb") as file:
-                for chunk in zip_of(export):
+                for chunk in zip_of(package):
                     file.write(chunk)
                 file.flush()
                 os.fsync(file.fileno())
         else:
-            shutil.copytree(folder_of(export), draft)
+            shutil.copytree(folder_of(package), draft)
         draft.replace(target)
     finally:
         with contextlib.suppress(OSError):
