@@ -48,7 +48,12 @@ TABS = (
             "prompts-export",
         ),
     ),
-    Tab("Runs", "runs", Action.VIEW, ("run", "run-new", "derive", "references")),
+    Tab(
+        "Runs",
+        "runs",
+        Action.VIEW,
+        ("run", "run-new", "run-unknown", "costs", "derive", "references"),
+    ),
     Tab("Images", "images", Action.VIEW, ("image", "repaint")),
     Tab("Review", "review", Action.REVIEW),
     Tab("Certificate", "certificate", Action.VIEW),

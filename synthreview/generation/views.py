@@ -7,13 +7,14 @@ from typing import Any
 
 from django.contrib import messages
 from django.core.paginator import Paginator
-from django.db.models import Count, Min, Q, Sum
+from django.db.models import Count, Min, Q, QuerySet, Sum
 from django.http import FileResponse, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from synthreview.catalog.downloads import open_blob, send_rendition
+from synthreview.catalog.models import Dataset
 from synthreview.catalog.pages import open_dataset, page_or_part, signed_in
 from synthreview.catalog.permissions import Action
 from synthreview.generation import services
@@ -21,7 +22,12 @@ from synthreview.generation.forms import RunForm
 from synthreview.generation.models import Call, GeneratedImage, Run
 from synthreview.lib.adapters import UnknownAdapterError
 from synthreview.lib.images import EXTENSIONS
-from synthreview.spending.services import budget_of
+from synthreview.spending.services import (
+    Outcome,
+    OverBudgetError,
+    budget_of,
+    resolve_unknown,
+)
 from synthreview.work.models import OPEN_STATES, WorkState
 
 PAGE = 25
@@ -161,6 +167,35 @@ def retry(request: HttpRequest, slug: str, number: int) -> HttpResponse:
         else:
             messages.warning(request, "Nothing in this run has failed.")
     return redirect("run", dataset.slug, number)
+
+
+@require_http_methods(["GET", "POST"])
+def unknown(request: HttpRequest, slug: str, number: int) -> HttpResponse:
+    """Show the calls whose outcome is unknown, and let a person decide."""
+    dataset, context = open_dataset(request, slug, Action.CURATE)
+    found = get_object_or_404(Run, dataset=dataset, number=number)
+    calls = found.calls.filter(state=WorkState.UNKNOWN).select_related("prompt").order_by("pk")
+    if request.method == "POST":
+        _resolve(request, dataset, calls)
+        left = calls.exists()
+        return redirect("run-unknown" if left else "run", dataset.slug, number)
+    page = Paginator(calls, PAGE).get_page(request.GET.get("page"))
+    context |= {"run": found, "title": _title(found.generator), "page": page, "outcomes": Outcome}
+    return render(request, "generation/unknown.html", context)
+
+
+def _resolve(request: HttpRequest, dataset: Dataset, calls: QuerySet[Call]) -> None:
+    given = [pk for pk in request.POST.getlist("call") if pk.isdecimal() and len(pk) < 19]
+    outcome = request.POST.get("outcome", "")
+    if outcome not in Outcome.values or not given:
+        messages.error(request, "Tick one call or more, and say what became of them.")
+        return
+    try:
+        resolved = resolve_unknown(dataset, list(calls.filter(pk__in=given[:PAGE])), outcome)
+    except OverBudgetError as error:
+        messages.error(request, str(error))
+    else:
+        messages.success(request, f"{resolved} calls decided.")
 
 
 # --- Bytes ----------------------------------------------------------------------

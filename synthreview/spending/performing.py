@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from django.db import transaction
-from django.db.models import QuerySet
+from django.db.models import F, QuerySet
 from django.db.models.functions import Now
 
 from synthreview.lib.outcomes import (
@@ -123,8 +123,13 @@ def _settle(
     **fields: Any,
 ) -> bool:
     with transaction.atomic():
+        # Beside what an earlier try of the same call may have cost.
         won: bool = type(row)._default_manager.settle(
-            row.pk, token, state, billed_micro_usd=billed_micro_usd, **fields
+            row.pk,
+            token,
+            state,
+            billed_micro_usd=F("billed_micro_usd") + billed_micro_usd,
+            **fields,
         )
         if won and state != WorkState.UNKNOWN:  # an unknown charge stays reserved
             Budget.objects.settle(

@@ -5,7 +5,8 @@ from __future__ import annotations
 import uuid
 from collections.abc import Sequence
 
-from django.db import transaction
+from django.db import models, transaction
+from django.db.models import F
 
 from synthreview.catalog.models import Dataset
 from synthreview.lib.money import dollars
@@ -50,6 +51,46 @@ def reserve(dataset: Dataset, amount_micro_usd: int) -> None:
         f"This may cost up to {dollars(amount_micro_usd)}, "
         f"and {dollars(left)} of the budget is left."
     )
+
+
+class Outcome(models.TextChoices):
+    """What a person found out about a call whose outcome was unknown."""
+
+    CHARGED = "charged", "It was charged, and nothing came"
+    FREE = "free", "It was not charged"
+    AGAIN = "again", "Count it as charged, and send it again"
+
+
+@transaction.atomic
+def resolve_unknown(dataset: Dataset, calls: Sequence[PaidWork], outcome: str) -> int:
+    """End calls of unknown outcome as a person decided; returns how many.
+
+    CHARGED and AGAIN book what the call may have cost; AGAIN sends a new one beside it and
+    reserves its money once more. Raises OverBudgetError, and then nothing changed.
+    """
+    resolved: list[PaidWork] = []
+    for call in calls:
+        billed = 0 if outcome == Outcome.FREE else call.estimated_micro_usd
+        # Conditional: two people who decide at once decide once.
+        won = (
+            type(call)
+            ._default_manager.filter(pk=call.pk, state=WorkState.UNKNOWN)
+            .update(
+                state=WorkState.FAILED,
+                billed_micro_usd=F("billed_micro_usd") + billed,
+                error=f"Outcome unknown. Decided by hand: {Outcome(outcome).label}.",
+            )
+        )
+        if won:
+            resolved.append(call)
+            Budget.objects.settle(
+                dataset.pk,
+                estimated_micro_usd=call.estimated_micro_usd,
+                billed_micro_usd=billed,
+            )
+    if outcome == Outcome.AGAIN:
+        retry_paid(dataset, resolved)
+    return len(resolved)
 
 
 @transaction.atomic
