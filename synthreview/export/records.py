@@ -13,8 +13,9 @@ from typing import Any
 
 from django.utils.crypto import salted_hmac
 
+from synthreview.catalog.image_folders import IMPORTED
 from synthreview.export.models import Export, ExportItem
-from synthreview.generation.models import IMPORTED, GeneratedImage
+from synthreview.generation.models import GeneratedImage
 from synthreview.lib.money import MICRO_PER_USD
 from synthreview.review.models import Decision, Verdict
 from synthreview.scoring.models import MAIN_SCORER, Score
