@@ -190,6 +190,16 @@ if LOCAL_DIFFUSERS := env.str("SYNTHREVIEW_DIFFUSERS", default=""):
             **env.json("SYNTHREVIEW_DIFFUSERS_OPTIONS", default={}),
         },
     }
+if LOCAL_DALLE := env.str("SYNTHREVIEW_DALLE_MINI", default=""):
+    KEEPS_MODELS.add("generation")
+    GENERATORS["dalle_mini"] = {
+        "BACKEND": "synthreview.generation.generators.dalle_mini.DalleMiniGenerator",
+        "OPTIONS": {
+            "root": LOCAL_DALLE,
+            "device": env.str("SYNTHREVIEW_DEVICE", default="cpu"),
+            **env.json("SYNTHREVIEW_DALLE_MINI_OPTIONS", default={}),
+        },
+    }
 AUTHORS: dict[str, dict[str, Any]] = {
     "wordlists": {
         "BACKEND": "synthreview.prompting.authors.wordlists.WordlistAuthor",

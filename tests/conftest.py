@@ -58,7 +58,7 @@ def pytest_configure(config: pytest.Config) -> None:
     data = run_folder / (worker or "main")
     (data / "static").mkdir(parents=True)  # WhiteNoise warns where there is none
     os.environ["SYNTHREVIEW_DATA"] = str(data)
-    for name in ("SYNTHREVIEW_CLIP", "SYNTHREVIEW_DIFFUSERS"):
+    for name in ("SYNTHREVIEW_CLIP", "SYNTHREVIEW_DIFFUSERS", "SYNTHREVIEW_DALLE_MINI"):
         os.environ.pop(name, None)
     os.environ["HF_HUB_OFFLINE"] = "1"  # tests make their models
     if config.getoption("database") == "sqlite":
