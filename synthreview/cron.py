@@ -11,6 +11,7 @@ from functools import partial
 from typing import Any
 
 from synthreview.prompting.uploads import drop_expired
+from synthreview.review.certifying import steer
 from synthreview.review.intake import admit, reorder
 from synthreview.review.queue import free_expired
 from synthreview.scoring.services import plan_scoring
@@ -31,6 +32,7 @@ STEPS = (
     Step("plan scoring of new images", 1, partial(plan_scoring, recent_only=True)),
     Step("put scored images into the queue", 1, partial(admit, recent_only=True)),
     Step("take back and enqueue durable work", 5, sweep),
+    Step("set the share of audits", 5, steer),
     Step("free review leases that ran out", 10, free_expired),
     Step("plan scoring of any image left out", 60, plan_scoring),
     Step("put any image left out into the queue", 60, admit),

@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from uuid import UUID
 
+from django.db.models import F
+
 from synthreview.catalog.models import Dataset
-from synthreview.review.certifying import (
-    Certificate,
-    Promise,
-    certificate_of,
-    open_certification,
-    promise,
-    unseen,
-)
-from synthreview.review.models import Decision, ImageReview, ImageState, Verdict
+from synthreview.review.certifying import certificate_of, open_certification
+from synthreview.review.models import Decision, ImageReview, ImageState, Purpose, Verdict
+from synthreview.review.promises import Promise, promise, unseen
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +48,7 @@ def collect(dataset: Dataset) -> tuple[list[Exportable], Promise | None]:
     promised = promise_of(dataset)
     rows = _exportable(dataset, promised)
     if promised:
-        promised = promise_of_rows(promised.certificate, dataset, rows)
+        promised = promise_of_rows(promised, rows)
         if not promised.is_kept:  # people went on in this very moment
             promised, rows = None, [row for row in rows if row.looks]
     return rows, promised
@@ -69,14 +65,17 @@ def _exportable(dataset: Dataset, promised: Promise | None) -> list[Exportable]:
         "image__family",
         "image__label_class__name",
         "image__label_class__slug",
-        "certification",
+        "cohort__certification",
         "state",
     )
     rows = list(found)
     looks: dict[int, list[Look]] = defaultdict(list)
     counting = Decision.objects.filter(
-        dataset=dataset, verdict__in=[Verdict.APPROVE, Verdict.REJECT], slot_of__isnull=False
-    )
+        dataset=dataset,
+        verdict__in=[Verdict.APPROVE, Verdict.REJECT],
+        slot_of__isnull=False,
+        round=F("image__review__round"),
+    ).exclude(purpose=Purpose.GOLD)
     for pk, image, verdict in counting.order_by("pk").values_list("pk", "image", "verdict"):
         looks[image].append(Look(pk, verdict == Verdict.APPROVE))
     return [
@@ -98,13 +97,13 @@ def promise_of(dataset: Dataset) -> Promise | None:
     return found if found.unseen and found.is_kept else None
 
 
-def promise_of_rows(certificate: Certificate, dataset: Dataset, rows: list[Exportable]) -> Promise:
+def promise_of_rows(promised: Promise, rows: list[Exportable]) -> Promise:
     """Return what the certificate says of exactly these images."""
-    inside = [row for row in rows if row.certification == certificate.certification.pk]
-    return Promise(
-        certificate=certificate,
+    certification = promised.certificate.certification.pk
+    inside = [row for row in rows if row.certification == certification]
+    return replace(
+        promised,
         approved=sum(bool(row.looks) for row in inside),
         unseen=sum(not row.looks for row in inside),
         outside=len(rows) - len(inside),
-        reviews_per_image=dataset.policy.reviews_per_image,
     )

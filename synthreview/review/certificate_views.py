@@ -15,6 +15,7 @@ from synthreview.catalog.permissions import Action
 from synthreview.review import certifying
 from synthreview.review.certificate import Bound
 from synthreview.review.certifying import Certificate, percent
+from synthreview.review.promises import promise
 
 # The chart's own units; the page scales it.
 WIDTH, HEIGHT = 600, 200
@@ -29,7 +30,7 @@ def certificate(request: HttpRequest, slug: str) -> HttpResponse:
     context |= {
         "certificate": None,
         "policy": dataset.policy,
-        "audit_share": percent(dataset.policy.audit_share, up=False),
+        "audit_share": percent(dataset.policy.current_audit_share, up=False),
     }
     if certification:
         context |= _context(dataset, certifying.certificate_of(certification))
@@ -62,7 +63,7 @@ def end(request: HttpRequest, slug: str) -> HttpResponse:
 def _context(dataset: Dataset, found: Certificate) -> dict[str, Any]:
     policy = dataset.policy
     history = certifying.history_of(found)
-    promised = certifying.promise(found, reviews_per_image=policy.reviews_per_image)
+    promised = promise(found, reviews_per_image=policy.reviews_per_image)
     every = max(1, (len(history) - 1) // (TABLE_ROWS - 1))
     return {
         "certificate": found,

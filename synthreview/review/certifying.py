@@ -1,140 +1,216 @@
-"""Verbs of the certificate: freeze a population, and say what is certain of it now.
+"""What the certificate says: rows become looks, and looks become bounds.
 
-The statistics are certificate.py's; here rows become looks. Nothing is stored: the certificate is
-a function of the rows, so that an undone decision changes it. docs/certificate.md tells it all.
+The statistics are certificate.py's, the populations cohorts.py's. Nothing is stored: the
+certificate is a function of the rows, so that an undone decision changes it, and anyone can
+compute it again from its log. docs/certificate.md tells it all.
 """
 
 from __future__ import annotations
 
+import datetime as dt
 import math
 from collections import Counter
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 from django.db import transaction
-from django.db.models import Count, Exists, Max, OuterRef, Q, QuerySet
-from django.db.models.functions import Now
+from django.db.models import F
 
 from synthreview.accounts.models import User
-from synthreview.catalog.models import Dataset
-from synthreview.review.certificate import Bound, Look, Stream, audits_until, running_bound
-from synthreview.review.intake import BATCH
+from synthreview.catalog.models import Dataset, QualityPolicy
+from synthreview.review import steering
+from synthreview.review.certificate import (
+    Bound,
+    Look,
+    Part,
+    Stream,
+    audits_until,
+    error_after,
+    joint_bound,
+)
+from synthreview.review.cohorts import (
+    CertificationError,
+    depart,
+    end_certification,
+    extend_certification,
+    open_certification,
+    start_certification,
+    waiting_outside,
+)
+from synthreview.review.intake import ask_again
 from synthreview.review.models import (
     Certification,
+    Cohort,
     Decision,
+    Departure,
     ImageReview,
     ImageState,
+    Purpose,
     ReviewSlot,
-    SlotState,
 )
-from synthreview.review.queue import CHANCE
+
+__all__ = [
+    "CertificationError",
+    "end_certification",
+    "extend_certification",
+    "open_certification",
+    "start_certification",
+    "waiting_outside",
+]
 
 FINAL = {ImageState.APPROVED, ImageState.REJECTED}
 HISTORY_POINTS = 24
+ENOUGH_AUDITS = 20  # before a class or technique gets a bound of its own
+MORE_AUDITS = 50
 
 
-class CertificationError(ValueError):
-    """The certificate cannot be started; the message says why, in plain words."""
+# --- Events -------------------------------------------------------------------------
 
 
-# --- Start and end --------------------------------------------------------------
+@dataclass(frozen=True, slots=True)
+class Event:
+    """An image that left the unreviewed of its cohort; `look` is None while it is still open."""
+
+    at: dt.datetime
+    tie: float
+    cohort: int
+    image: int
+    class_name: str
+    technique: str
+    stream: Stream
+    look: Look | None
+    reason: str = ""
 
 
-@transaction.atomic
-def start_certification(*, dataset: Dataset, user: User | None = None) -> Certification:
-    """Freeze what nobody has been handed yet as a population, and draw its lots.
-
-    Raises CertificationError where one runs already, or nothing waits.
-    """
-    Dataset.objects.select_for_update().get(pk=dataset.pk)
-    if open_certification(dataset):
-        raise CertificationError("A certificate runs already: end it first.")
-    last = Certification.objects.filter(dataset=dataset).aggregate(last=Max("number"))["last"]
-    certification = Certification.objects.create(
-        dataset=dataset,
-        number=(last or 0) + 1,
-        target_error=dataset.policy.target_error,
-        confidence=dataset.policy.confidence,
-        population=0,
-        started_by=user,
-    )
-    certification.population = _draw_lots(certification)
-    if not certification.population:
-        raise CertificationError(
-            "No image waits that nobody has been handed yet: there is nothing to certify."
-        )
-    certification.save(update_fields=["population"])
-    certification.refresh_from_db()
-    return certification
-
-
-def _draw_lots(certification: Certification) -> int:
-    """Give every image that nobody was handed its place in the draw; returns how many."""
-    handed = ReviewSlot.objects.filter(image=OuterRef("image")).exclude(
-        state=SlotState.WAITING, handed_at__isnull=True
-    )
-    untouched = ReviewSlot.objects.filter(
-        ~Exists(handed),
-        ~Exists(Decision.objects.filter(image=OuterRef("image"))),
-        dataset=certification.dataset,
+def events_of(certification: Certification) -> list[Event]:
+    """Return everything that happened to the populations, in the order in which it counts."""
+    slots = ReviewSlot.objects.filter(
+        image__review__cohort__certification=certification,
         number=1,
-        image__review__state=ImageState.PENDING,
-    ).order_by("pk")
-    # Asked again with each write: on PostgreSQL an image may be handed out in between.
-    still_untouched = ReviewSlot.objects.filter(state=SlotState.WAITING, handed_at__isnull=True)
-    count = last_pk = 0
-    while batch := list(untouched.filter(pk__gt=last_pk)[:BATCH]):
-        for slot in batch:
-            slot.lottery = CHANCE.random()
-        still_untouched.bulk_update(batch, ["lottery"])
-        drawn = still_untouched.filter(pk__in=[slot.pk for slot in batch], lottery__isnull=False)
-        images = list(drawn.values_list("image", flat=True))
-        count += ImageReview.objects.filter(image__in=images).update(certification=certification)
-        last_pk = batch[-1].pk
-    return count
+        purpose=Purpose.LOOK,
+        round=F("image__review__round"),
+        handed_at__isnull=False,
+    )
+    left = Departure.objects.filter(cohort__certification=certification)
+    if certification.ended_at:
+        slots = slots.filter(handed_at__lte=certification.ended_at)
+    events = [
+        Event(
+            at, lottery or 0.0, cohort, image, name, technique, Stream(stream), _look(stream, state)
+        )
+        for at, lottery, cohort, image, name, technique, stream, state in slots.values_list(
+            "handed_at",
+            "lottery",
+            "image__review__cohort",
+            "image",
+            "label_class__name",
+            "technique",
+            "stream",
+            "image__review__state",
+        ).iterator(2_000)
+        if at is not None
+    ]
+    events += [
+        Event(
+            row["handed_at"] or row["left_at"],
+            row["lottery"] or 0.0,
+            row["cohort"],
+            row["image"],
+            row["image__label_class__name"],
+            row["image__technique"],
+            Stream(row["stream"]),
+            Look(Stream(row["stream"]), row["is_bad"]),
+            row["reason"],
+        )
+        for row in left.values(
+            "handed_at",
+            "left_at",
+            "lottery",
+            "cohort",
+            "image",
+            "image__label_class__name",
+            "image__technique",
+            "stream",
+            "is_bad",
+            "reason",
+        )
+    ]
+    # Of two in one moment, the draw took the lower lot first.
+    return sorted(events, key=lambda event: (event.at, event.tie, event.image))
 
 
-@transaction.atomic
-def end_certification(certification: Certification) -> None:
-    """End it; what nobody was handed yet leaves the draw. Ending it twice changes nothing."""
-    ended = Certification.objects.filter(pk=certification.pk, ended_at__isnull=True)
-    if ended.update(ended_at=Now()):
-        ReviewSlot.objects.filter(
-            dataset=certification.dataset,
-            lottery__isnull=False,
-            handed_at__isnull=True,
-            stream=Stream.TARGETED.value,
-        ).update(lottery=None)
-    certification.refresh_from_db()
+def _look(stream: str, state: str) -> Look | None:
+    return Look(Stream(stream), state == ImageState.REJECTED) if state in FINAL else None
 
 
-def open_certification(dataset: Dataset) -> Certification | None:
-    """Return the certificate that runs, if one does."""
-    return Certification.objects.filter(dataset=dataset, ended_at__isnull=True).first()
+def counted(events: Sequence[Event]) -> list[Event]:
+    """Return the events up to the first open one.
+
+    What was handed out after an open one waits for it: leaving it out would leave out the hard
+    images, and those are bad more often.
+    """
+    for place, event in enumerate(events):
+        if event.look is None:
+            return list(events[:place])
+    return list(events)
 
 
-# --- What is certain --------------------------------------------------------------
+def parts_of(
+    events: Iterable[Event],
+    populations: Mapping[int, int],
+    *,
+    class_draws_count: frozenset[int] = frozenset(),
+) -> list[Part]:
+    """Return one part per cohort. A draw within a class is an audit only where that is asked."""
+    looks: dict[int, list[Look]] = {cohort: [] for cohort in populations}
+    for event in events:
+        assert event.look
+        look = event.look
+        if look.stream is Stream.CLASS_AUDIT:
+            is_audit = event.cohort in class_draws_count
+            look = replace(look, stream=Stream.AUDIT if is_audit else Stream.TARGETED)
+        looks[event.cohort].append(look)
+    return [Part(looks[cohort], size) for cohort, size in populations.items() if size]
+
+
+# --- What is certain ------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
 class Certificate:
     """What a certification says at this moment.
 
-    `looks` are counted: in the order in which the images were first handed out, up to the first
+    `events` are counted: in the order in which the images were first handed out, up to the first
     one without a final state. `handed` and `rejected` count all, `unsettled` those that wait.
     """
 
     certification: Certification
+    cohorts: list[Cohort]
     bound: Bound
-    looks: list[Look]
+    events: list[Event]
     handed: int
     rejected: int
     unsettled: int
-    audits_by_class: Mapping[str, int]
+
+    @property
+    def populations(self) -> dict[int, int]:
+        return {cohort.pk: cohort.population for cohort in self.cohorts}
+
+    @property
+    def looks(self) -> list[Look]:
+        """Return the counted looks of all cohorts in one order, as if they were one."""
+        whole = {0: self.bound.population}
+        together = (replace(event, cohort=0) for event in self.events)
+        return list(parts_of(together, whole)[0].looks)
 
     @property
     def target(self) -> float:
         return self.certification.target_error
+
+    @property
+    def alpha(self) -> float:
+        return 1 - self.certification.confidence
 
     @property
     def is_met(self) -> bool:
@@ -152,59 +228,31 @@ class Certificate:
     @property
     def uncounted(self) -> int:
         """Return how many were handed out and do not count yet."""
-        return self.handed - len(self.looks)
+        return self.handed - len(self.events)
+
+    def bound_at(self, alpha: float, events: Sequence[Event] | None = None) -> Bound:
+        """Return the bound at another alpha, or as it was after some of the events."""
+        parts = parts_of(self.events if events is None else events, self.populations)
+        return joint_bound(parts, target=self.target, alpha=alpha)
 
 
 def certificate_of(certification: Certification) -> Certificate:
-    """Return what is certain now; one query."""
-    slots = ReviewSlot.objects.filter(
-        image__review__certification=certification, number=1, handed_at__isnull=False
-    )
-    if certification.ended_at:
-        slots = slots.filter(handed_at__lte=certification.ended_at)
-    # Of two in one millisecond, the draw took the lower lot first.
-    rows = list(
-        slots.order_by("handed_at", "lottery").values_list(
-            "stream", "image__review__state", "image__label_class__name"
-        )
-    )
-    looks = looks_of([(stream, state) for stream, state, _ in rows])
-    bound = running_bound(
-        looks,
-        population=certification.population,
-        target=certification.target_error,
-        alpha=1 - certification.confidence,
-    )
-    states = Counter(state for _, state, _ in rows)
+    """Return what is certain now; three queries."""
+    cohorts = list(certification.cohorts.order_by("number"))
+    events = events_of(certification)
+    counting = counted(events)
+    parts = parts_of(counting, {cohort.pk: cohort.population for cohort in cohorts})
     return Certificate(
         certification=certification,
-        bound=bound,
-        looks=looks,
-        handed=len(rows),
-        rejected=states[ImageState.REJECTED],
-        unsettled=sum(count for state, count in states.items() if state not in FINAL),
-        audits_by_class=dict(
-            sorted(
-                Counter(
-                    name for stream, _, name in rows[: len(looks)] if stream == Stream.AUDIT
-                ).items()
-            )
+        cohorts=cohorts,
+        bound=joint_bound(
+            parts, target=certification.target_error, alpha=1 - certification.confidence
         ),
+        events=counting,
+        handed=len(events),
+        rejected=sum(event.look is not None and event.look.is_bad is True for event in events),
+        unsettled=sum(event.look is None for event in events),
     )
-
-
-def looks_of(rows: list[tuple[str, str]]) -> list[Look]:
-    """Return (stream, state) of images in their order as looks, up to the first open one.
-
-    What was handed out after an open one waits for it: leaving it out would leave out the hard
-    images, and those are bad more often.
-    """
-    looks = []
-    for stream, state in rows:
-        if state not in FINAL:
-            break
-        looks.append(Look(Stream(stream), state == ImageState.REJECTED))
-    return looks
 
 
 def audits_needed(certificate: Certificate) -> int | None:
@@ -217,96 +265,217 @@ def audits_needed(certificate: Certificate) -> int | None:
     )
 
 
-def history_of(certificate: Certificate) -> list[Bound]:
-    """Return the bound at even steps over the reviews, its first and last moment included."""
-    count = len(certificate.looks)
-    steps = sorted({round(count * step / HISTORY_POINTS) for step in range(HISTORY_POINTS + 1)})
-    return [
-        running_bound(
-            certificate.looks[:step],
-            population=certificate.bound.population,
-            target=certificate.target,
-            alpha=certificate.bound.alpha,
-        )
-        for step in steps
-    ]
-
-
-# --- What may be exported ---------------------------------------------------------
-
-
-def unseen(certification: Certification) -> QuerySet[ImageReview]:
-    """Return the population's images that wait and of which nobody ever said a word."""
-    return ImageReview.objects.filter(
-        ~Exists(Decision.objects.filter(image=OuterRef("image"))),
-        certification=certification,
-        state=ImageState.PENDING,
+def error_with_more(certificate: Certificate, *, audits: int, rate: float) -> float:
+    """Return the error that so many more audits would certify if `rate` of them are bad; 0..1."""
+    return error_after(
+        certificate.bound,
+        certificate.looks,
+        audits=audits,
+        target=certificate.target,
+        rate=rate,
     )
+
+
+def history_of(certificate: Certificate) -> list[Bound]:
+    """Return the bound at even steps over the reviews, its first and last moment included.
+
+    A cohort that came later counts from its own freezing on.
+    """
+    count = len(certificate.events)
+    steps = sorted({round(count * step / HISTORY_POINTS) for step in range(HISTORY_POINTS + 1)})
+    history = []
+    for step in steps:
+        events = certificate.events[:step]
+        now = events[-1].at if events else certificate.cohorts[0].frozen_at
+        sizes = {
+            cohort.pk: cohort.population
+            for cohort in certificate.cohorts
+            if cohort.frozen_at <= now or cohort.number == 1 or step == count
+        }
+        parts = parts_of(events, sizes)
+        history.append(joint_bound(parts, target=certificate.target, alpha=certificate.bound.alpha))
+    return history
+
+
+# --- Class by class ---------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
-class Promise:
-    """What a certificate says of one export.
+class Stratum:
+    """One class or technique: what was looked at, and its own bound once it has enough audits.
 
-    `approved` and `unseen` are of the population; `outside` were approved one by one apart from
-    it. At most `error` of approved + unseen is bad, by the reviewers' own standard.
+    `alone` holds with the certificate's confidence by itself; `together` is for saying all of
+    them at once, with that confidence for the whole list.
     """
 
-    certificate: Certificate
-    approved: int
-    unseen: int
-    outside: int
-    reviews_per_image: int
+    kind: str
+    name: str
+    population: int
+    reviewed: int
+    audits: int
+    found_bad: int
+    alone: Bound | None
+    together: Bound | None
 
     @property
-    def error(self) -> float:
-        # Rejected ones that do not count yet are among the bad that may be left, and stay here.
-        later = self.certificate.rejected - self.certificate.bound.found_bad
-        left = max(0, self.certificate.bound.remaining_bad - later)
-        covered = self.approved + self.unseen
-        return min(left, self.unseen) / covered if covered else 0.0
-
-    @property
-    def is_kept(self) -> bool:
-        """Return whether both the population and this very export meet the target."""
-        return self.certificate.is_met and self.error <= self.certificate.target
-
-    @property
-    def sentence(self) -> str:
-        """Return what the card of the dataset says."""
-        bound = self.certificate.bound
-        judge = "one reviewer" if self.reviews_per_image == 1 else "its reviewers"
-        these = (
-            f"the {self.approved + self.unseen:,} labels it covers"
-            if self.outside
-            else (f"these {self.approved + self.unseen:,} labels")
-        )
-        said = (
-            f"With confidence {percent(1 - bound.alpha, up=False)}, at most "
-            f"{percent(self.error)} of {these} are wrong as judged by {judge} (running "
-            f"certificate over {bound.population:,} images: {bound.audits:,} audits, "
-            f"{bound.found_bad:,} found bad)."
-        )
-        if self.outside:
-            said += f" {self.outside:,} more were approved one by one outside of it."
-        return f"{said} Mistakes of the reviewers themselves are not included."
+    def coverage(self) -> float:
+        return self.reviewed / self.population if self.population else 0.0
 
 
-def promise(certificate: Certificate, *, reviews_per_image: int) -> Promise:
-    """Return what an export of this moment would say if it took the unseen along; two queries."""
-    certification = certificate.certification
-    approved = ImageReview.objects.approved().filter(dataset=certification.dataset)
-    counts = approved.aggregate(
-        inside=Count("pk", filter=Q(certification=certification)),
-        outside=Count("pk", filter=~Q(certification=certification) | Q(certification=None)),
+def strata_of(certificate: Certificate) -> list[Stratum]:
+    """Return every class, then every technique if there are several; no query."""
+    cells = [
+        (cohort.pk, class_name, technique, size)
+        for cohort in certificate.cohorts
+        for class_name, technique, size in cohort.strata
+    ]
+    classes = sorted({cell[1] for cell in cells})
+    techniques = sorted({cell[2] for cell in cells})
+    names = [("class", name) for name in classes]
+    if len(techniques) > 1:
+        names += [("technique", name) for name in techniques]
+    alpha = certificate.bound.alpha
+    return [_stratum(certificate, cells, kind, name, alpha / len(names)) for kind, name in names]
+
+
+def _stratum(
+    certificate: Certificate,
+    cells: Sequence[tuple[int, str, str, int]],
+    kind: str,
+    name: str,
+    shared_alpha: float,
+) -> Stratum:
+    own = [cell for cell in cells if cell[1 if kind == "class" else 2] == name]
+    sizes: Counter[int] = Counter()
+    for cohort, _, _, size in own:
+        sizes[cohort] += size
+    # A draw within one class and technique is uniform in the stratum only if it is all there is.
+    single = frozenset(
+        cohort for cohort, count in Counter(cell[0] for cell in own).items() if count == 1
     )
-    return Promise(
-        certificate=certificate,
-        approved=counts["inside"],
-        unseen=unseen(certification).count(),
-        outside=counts["outside"],
-        reviews_per_image=reviews_per_image,
+    events = [
+        event
+        for event in certificate.events
+        if (event.class_name if kind == "class" else event.technique) == name
+        and event.cohort in sizes
+    ]
+    parts = parts_of(events, sizes, class_draws_count=single)
+    whole = joint_bound(parts, target=certificate.target, alpha=certificate.bound.alpha)
+    has_enough = whole.audits >= ENOUGH_AUDITS or whole.unreviewed == 0
+    together = (
+        joint_bound(parts, target=certificate.target, alpha=shared_alpha) if has_enough else None
     )
+    return Stratum(
+        kind=kind,
+        name=name,
+        population=whole.population,
+        reviewed=whole.reviewed,
+        audits=whole.audits,
+        found_bad=whole.found_bad,
+        alone=whole if has_enough else None,
+        together=together,
+    )
+
+
+# --- Steering ---------------------------------------------------------------------------
+
+
+def steer() -> int:
+    """Set the share of audits of every certificate that adapts it; the sweeper calls this.
+
+    It follows what is counted, which is all in the past. Returns how many changed.
+    """
+    changed = 0
+    running = Certification.objects.filter(
+        ended_at__isnull=True, dataset__policy__adapts_audit_share=True
+    ).select_related("dataset__policy")
+    for certification in running:
+        policy = certification.dataset.policy
+        last = Decision.objects.filter(dataset=certification.dataset).order_by("-pk").first()
+        if last is None or _seen.get(certification.pk) == last.pk:
+            continue
+        certificate = certificate_of(certification)
+        share = steering.audit_share(
+            certificate.looks,
+            population=certificate.bound.population,
+            target=certificate.target,
+            alpha=certificate.bound.alpha,
+            start=policy.audit_share,
+        )
+        _seen[certification.pk] = last.pk
+        changed += (
+            QualityPolicy.objects.filter(pk=policy.pk)
+            .exclude(steered_audit_share=share)
+            .update(steered_audit_share=share)
+        )
+    return changed
+
+
+_seen: dict[int, int] = {}  # of this process: the last decision that was steered by
+
+
+# --- Another round ------------------------------------------------------------------------
+
+
+@transaction.atomic
+def begin_round(*, dataset: Dataset, user: User | None = None) -> int:
+    """Ask again for what was judged by a guideline that has changed since; returns how many.
+
+    Where a certificate runs, all images of those classes leave their cohorts, and what nobody
+    was handed in the new round forms a cohort of its own: its draw asks about the new guideline.
+    """
+    older = ImageReview.objects.filter(dataset=dataset).judged_by_older_guideline()
+    images = list(older.values_list("image", flat=True))
+    classes = set(older.values_list("image__label_class", flat=True))
+    certification = open_certification(dataset)
+    if certification and images:
+        touched = ImageReview.objects.filter(
+            cohort__certification=certification, image__label_class__in=classes
+        )
+        depart(list(touched.values_list("image", flat=True)), reason="the guideline changed")
+    asked = ask_again(dataset=dataset, images=images)
+    if certification and asked:
+        extend_certification(certification, reason="the guideline changed")
+    return asked
+
+
+# --- For others to check --------------------------------------------------------------------
+
+
+def log_of(certification: Certification) -> Iterator[dict[str, Any]]:
+    """Yield all that the bound is computed from, in order: first the terms, then each event.
+
+    `outcome` is "good", "bad", "left" (without a verdict) or "open"; what follows an open one
+    does not count yet.
+    """
+    yield {
+        "certificate": certification.number,
+        "target_error": certification.target_error,
+        "confidence": certification.confidence,
+        "populations": {
+            str(cohort.number): cohort.population for cohort in certification.cohorts.all()
+        },
+    }
+    numbers = dict(certification.cohorts.values_list("pk", "number"))
+    for position, event in enumerate(events_of(certification), start=1):
+        yield {
+            "position": position,
+            "at": event.at.isoformat(),
+            "image": event.image,
+            "cohort": numbers[event.cohort],
+            "class": event.class_name,
+            "technique": event.technique,
+            "stream": event.stream.value,
+            "outcome": _outcome(event),
+        }
+
+
+def _outcome(event: Event) -> str:
+    if event.look is None:
+        return "open"
+    if event.look.is_bad is None:
+        return "left"
+    return "bad" if event.look.is_bad else "good"
 
 
 def percent(share: float, *, up: bool = True) -> str:

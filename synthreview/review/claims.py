@@ -37,12 +37,16 @@ PARAMETER = re.compile(r"%\((\w+)\)s")
 
 @dataclass(frozen=True, slots=True)
 class Pool:
-    """Whose next look it is, and of what: a dataset, or one class and technique of it."""
+    """Whose next look it is, and of what: a dataset, or one class and technique of it.
+
+    `classes` are those that the reviewer was given; none named means all of them.
+    """
 
     dataset: Dataset
     reviewer: User
     label_class: int | None = None
     technique: str | None = None
+    classes: tuple[int, ...] = ()
 
     @property
     def params(self) -> dict[str, Any]:
@@ -57,8 +61,14 @@ class Pool:
     def scope(self) -> str:
         """Return the condition that the beginning of an index serves."""
         if self.label_class is None:
-            return "slot.dataset_id = %(dataset)s"
+            return f"slot.dataset_id = %(dataset)s{self.own_classes}"
         return "slot.label_class_id = %(label_class)s AND slot.technique = %(technique)s"
+
+    @property
+    def own_classes(self) -> str:
+        if not self.classes:
+            return ""
+        return f" AND slot.label_class_id IN ({_numbers(self.classes)})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +99,8 @@ class Sibling:
     prompt: int
 
 
-FREE = "slot.state IN ('waiting', 'skipped')"
+# Others than looks never wait, and skipped they are their own reviewer's alone.
+FREE = "slot.state IN ('waiting', 'skipped') AND slot.purpose = 'look'"
 # What this person holds, decided or skipped is not theirs again in this round.
 UNSEEN = """NOT EXISTS (
     SELECT 1 FROM review_reviewslot AS own
@@ -178,6 +189,8 @@ def claim(pool: Pool, *, is_by_lot: bool = False) -> Claim | None:
     """
     free = f"{pool.scope} AND {FREE} AND {UNSEEN}"
     picks = [_first(free, IN_ORDER)]
+    if is_by_lot and pool.classes and _owe_foreign_draw(pool):
+        is_by_lot = False
     if is_by_lot:
         owed = _first(f"{free} AND slot.lane = {Lane.OWED.value}", IN_ORDER)
         drawn = _first(
@@ -187,13 +200,36 @@ def claim(pool: Pool, *, is_by_lot: bool = False) -> Claim | None:
     return _one(pool, f"{' UNION ALL '.join(picks)} LIMIT 1")
 
 
+def _owe_foreign_draw(pool: Pool) -> bool:
+    """Draw by lot for a reviewer of some classes; return whether it fell on another class.
+
+    The draw is made from all images, or it would not be uniform: what falls on a class that is
+    not theirs is drawn all the same, and owed by those who may judge it.
+    """
+    now = "STRFTIME('%%Y-%%m-%%d %%H:%%M:%%f', 'NOW')"
+    if _is_postgresql():
+        now = "statement_timestamp()"
+    picked = _first(
+        f"slot.dataset_id = %(dataset)s AND {UNDRAWN}", "slot.lottery, slot.id", is_draw=True
+    )
+    words = f"""
+        WITH picked AS ({picked})
+        UPDATE review_reviewslot
+        SET handed_at = {now}, stream = '{Stream.AUDIT.value}', lane = {Lane.OWED.value}
+        FROM picked WHERE review_reviewslot.id = picked.id
+        AND label_class_id NOT IN ({_numbers(pool.classes)})
+        RETURNING review_reviewslot.id
+    """
+    return bool(_run(words, pool.params))
+
+
 def claim_own_skipped(pool: Pool, until: int) -> Claim | None:
     """Lease what the reviewer skipped first, up to the decision `until`; None if none is left."""
     picked = f"""
         SELECT slot.id, 0 AS is_draw FROM review_reviewslot AS slot
         JOIN review_decision AS skip ON skip.client_token = slot.decision_id
         WHERE slot.reviewer_id = %(me)s AND slot.dataset_id = %(dataset)s
-        AND slot.state = 'skipped' AND skip.id <= {until:d}
+        AND slot.state = 'skipped' AND slot.purpose <> 'settle' AND skip.id <= {until:d}
         ORDER BY skip.id LIMIT 1 {_locked()}
     """
     return _one(pool, picked)
@@ -304,13 +340,35 @@ def count_verdict(images: Sequence[int], verdict: str, *, by: int) -> None:
         f"""
         UPDATE review_imagereview SET
             approvals = approvals + {approvals:d}, rejections = rejections + {rejections:d},
-            state = CASE
-                WHEN state = 'removed' THEN state
-                WHEN approvals + rejections + {by:d} < looks THEN 'pending'
-                WHEN rejections + {rejections:d} = 0 THEN 'approved'
-                WHEN approvals + {approvals:d} = 0 THEN 'rejected'
-                ELSE 'disputed'
-            END
+            state = {_state(f"approvals + {approvals:d}", f"rejections + {rejections:d}")}
+        WHERE image_id IN ({_numbers(images)})
+        """
+    )
+
+
+def _state(approvals: str, rejections: str, adjudicated: str = "adjudicated") -> str:
+    """Return the words for an image's state, from what will stand in its row.
+
+    An adjudicator's word stands above the count, once all looks are in.
+    """
+    return f"""CASE
+        WHEN state = 'removed' THEN state
+        WHEN {approvals} + {rejections} < looks THEN 'pending'
+        WHEN {adjudicated} = 'approve' THEN 'approved'
+        WHEN {adjudicated} = 'reject' THEN 'rejected'
+        WHEN {approvals} = 0 THEN 'rejected'
+        WHEN {rejections} = 0 AND NOT wants_adjudicator THEN 'approved'
+        ELSE 'disputed'
+    END"""
+
+
+def adjudicate(images: Sequence[int], verdict: str) -> None:
+    """Let an adjudicator's word stand on each image; an empty one takes it back. One query."""
+    word = f"'{Verdict(verdict).value}'" if verdict else "''"
+    _run_silently(
+        f"""
+        UPDATE review_imagereview SET adjudicated = {word},
+            state = {_state("approvals", "rejections", word)}
         WHERE image_id IN ({_numbers(images)})
         """
     )
@@ -329,7 +387,7 @@ def claim_draws(pool: Pool, count: int, batch: uuid.UUID) -> int:
     picked = f"""
         SELECT slot.id, 1 AS is_draw FROM review_reviewslot AS slot
         WHERE {pool.scope} AND {UNDRAWN} AND {UNSEEN}
-        ORDER BY slot.lottery, slot.id LIMIT {count:d} {_locked(waits=True)}
+        ORDER BY slot.class_lottery, slot.id LIMIT {count:d} {_locked(waits=True)}
     """
     return _several(pool, picked, batch, Stream.CLASS_AUDIT)
 

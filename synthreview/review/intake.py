@@ -17,6 +17,7 @@ from django.db.models import Exists, F, Max, OuterRef, Q
 
 from synthreview.catalog.models import Dataset, QualityPolicy
 from synthreview.generation.models import GeneratedImage
+from synthreview.review.cohorts import depart
 from synthreview.review.models import (
     ImageReview,
     ImageState,
@@ -63,21 +64,24 @@ def admit(*, recent_only: bool = False) -> int:
 
 
 def _admit_batch(scores: Sequence[Score]) -> int:
-    looks = dict(
-        QualityPolicy.objects.filter(
+    policies = {
+        policy.dataset_id: policy
+        for policy in QualityPolicy.objects.filter(
             dataset__in={score.image.dataset_id for score in scores}
-        ).values_list("dataset", "reviews_per_image")
-    )
+        )
+    }
     reviews, slots = [], []
     for score in scores:
         image = score.image
-        wanted = looks.get(image.dataset_id, 1)
+        policy = policies.get(image.dataset_id) or QualityPolicy()
+        wanted = policy.reviews_per_image
         reviews.append(
             ImageReview(
                 image=image,
                 dataset_id=image.dataset_id,
                 score=score if score.applies else None,
                 looks=wanted,
+                wants_adjudicator=policy.is_high_risk,
             )
         )
         slots += [
@@ -209,11 +213,27 @@ def _ask_batch(dataset: Dataset, images: Sequence[int], looks: int) -> int:
         .values_list("image", "priority")
     )
     reviews = list(decided)
+    depart([review.image_id for review in reviews], reason="asked again")
     for review in reviews:
         review.round += 1
         review.state = ImageState.PENDING
         review.looks, review.approvals, review.rejections = looks, 0, 0
-    ImageReview.objects.bulk_update(reviews, ["round", "state", "looks", "approvals", "rejections"])
+        review.adjudicated = ""
+        review.wants_adjudicator = dataset.policy.is_high_risk
+        review.cohort = None
+    ImageReview.objects.bulk_update(
+        reviews,
+        [
+            "round",
+            "state",
+            "looks",
+            "approvals",
+            "rejections",
+            "adjudicated",
+            "wants_adjudicator",
+            "cohort",
+        ],
+    )
     ReviewSlot.objects.bulk_create(
         ReviewSlot.of(
             review.image,

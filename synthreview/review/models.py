@@ -39,7 +39,7 @@ class ImageState(models.TextChoices):
     PENDING = "pending", "to be reviewed"
     APPROVED = "approved", "approved"
     REJECTED = "rejected", "rejected"
-    DISPUTED = "disputed", "reviewers disagree"
+    DISPUTED = "disputed", "waits for an adjudicator"
     REMOVED = "removed", "put aside unseen"
 
 
@@ -49,6 +49,9 @@ class Purpose(models.TextChoices):
     LOOK = "look", "review"
     ADJUDICATION = "settle", "adjudication"
     GOLD = "gold", "known answer"
+
+
+AT_THE_QUEUE = (Purpose.LOOK, Purpose.GOLD)  # what a reviewer is handed, without telling which
 
 
 class Surface(models.TextChoices):
@@ -62,17 +65,16 @@ class Surface(models.TextChoices):
 
 
 class Certification(models.Model):
-    """One run of the certificate: a population frozen at its start, and what it aims at.
+    """One round of the certificate: what it aims at, over the cohorts of images frozen in it.
 
-    Ends when a person ends it; a dataset has one open at most. Images that come into the queue
-    after its start join the next one. What it certifies is computed from the rows each time.
+    Ends when a person ends it; a dataset has one open at most. What it certifies is computed
+    from the rows each time.
     """
 
     dataset = models.ForeignKey(Dataset, on_delete=models.PROTECT, related_name="+")
     number = models.PositiveIntegerField()
     target_error = models.FloatField()
     confidence = models.FloatField()
-    population = models.PositiveIntegerField()
     started_at = models.DateTimeField(db_default=Now())
     started_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+"
@@ -106,6 +108,38 @@ class Certification(models.Model):
 
     def __str__(self) -> str:
         return f"{self.dataset} certificate {self.number}"
+
+    @property
+    def population(self) -> int:
+        """Return how many images its cohorts had when they were frozen; one query."""
+        return sum(self.cohorts.values_list("population", flat=True))
+
+
+class Cohort(models.Model):
+    """Images that were frozen into a certification together: the population of one draw.
+
+    The first is made at the start. Images that come later, and those that a changed guideline
+    puts back into the queue, form further ones. `population` counts the images at the moment of
+    freezing; those that leave it afterwards have a Departure.
+    """
+
+    certification = models.ForeignKey(
+        Certification, on_delete=models.CASCADE, related_name="cohorts"
+    )
+    number = models.PositiveIntegerField()
+    population = models.PositiveIntegerField()
+    strata = models.JSONField(default=list)  # [[class, technique, images], …] when it was frozen
+    reason = models.CharField(max_length=120, blank=True)
+    frozen_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        ordering = ["certification", "number"]
+        constraints = [
+            models.UniqueConstraint(fields=["certification", "number"], name="review_cohort_number")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.certification}, cohort {self.number}"
 
 
 class PutAside(models.Model):
@@ -164,6 +198,8 @@ class ImageReview(models.Model):
     `state` follows from `looks` wanted, `approvals` and `rejections` of the present `round`; a
     later round begins when its guideline changed. An adjudicator's word stands above the count.
     `put_aside` names what took it out of the queue unseen, and stays when that is taken back.
+    `adjudicated` is that word, empty until it was said. `wants_adjudicator`: also where the
+    reviewers agree that it is good (high-risk datasets). `cohort`: where a certificate counts it.
     """
 
     image = models.OneToOneField(GeneratedImage, on_delete=models.CASCADE, related_name="review")
@@ -176,9 +212,9 @@ class ImageReview(models.Model):
     looks = models.PositiveSmallIntegerField(default=1)
     approvals = models.PositiveSmallIntegerField(default=0)
     rejections = models.PositiveSmallIntegerField(default=0)
-    certification = models.ForeignKey(
-        Certification, null=True, on_delete=models.PROTECT, related_name="reviews"
-    )
+    wants_adjudicator = models.BooleanField(default=False)
+    adjudicated = models.CharField(max_length=10, blank=True, choices=Verdict)
+    cohort = models.ForeignKey(Cohort, null=True, on_delete=models.PROTECT, related_name="reviews")
     put_aside = models.ForeignKey(
         PutAside, null=True, on_delete=models.PROTECT, related_name="reviews"
     )
@@ -194,6 +230,10 @@ class ImageReview(models.Model):
                 name="review_image_removed_by_something",
                 condition=~Q(state=ImageState.REMOVED) | Q(put_aside__isnull=False),
             ),
+            models.CheckConstraint(
+                name="review_image_adjudicated_is_an_answer",
+                condition=Q(adjudicated__in=["", *FINAL_VERDICTS]),
+            ),
         ]
         indexes = [models.Index(fields=["dataset", "state"], name="review_image_by_state")]
 
@@ -202,6 +242,41 @@ class ImageReview(models.Model):
 
 
 STREAMS = [stream.value for stream in Stream]
+
+
+class Departure(models.Model):
+    """An image that left its cohort before the certification ended; never changed.
+
+    `handed_at` is null where nobody had been handed it: it left unseen, with the rest of its
+    prompt or for another round, and nobody knows whether it was bad. Where it had been handed
+    out, `stream` says how, and `is_bad` what came of it: null if nothing had.
+    """
+
+    cohort = models.ForeignKey(Cohort, on_delete=models.CASCADE, related_name="departures")
+    image = models.ForeignKey(GeneratedImage, on_delete=models.CASCADE, related_name="+")
+    left_at = models.DateTimeField(db_default=Now())
+    handed_at = models.DateTimeField(null=True)
+    lottery = models.FloatField(null=True)
+    stream = models.CharField(max_length=10, default=Stream.TARGETED.value)
+    is_bad = models.BooleanField(null=True)
+    reason = models.CharField(max_length=120, blank=True)
+
+    class Meta:
+        ordering = ["pk"]
+        constraints = [
+            models.UniqueConstraint(fields=["cohort", "image"], name="review_departure_once"),
+            models.CheckConstraint(
+                name="review_departure_stream_known", condition=Q(stream__in=STREAMS)
+            ),
+            models.CheckConstraint(
+                name="review_departure_unseen_is_unknown",
+                condition=Q(handed_at__isnull=False)
+                | Q(is_bad__isnull=True, stream=Stream.TARGETED.value),
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.image_id} left {self.cohort_id}"
 
 
 class SlotState(models.TextChoices):
@@ -232,8 +307,13 @@ class ReviewSlot(models.Model):
     late answer still counts. `batch` names the page of several cards that it lies on.
 
     `handed_at` is the first time that it came before anybody. `lottery` is its place in the draw
-    of audits, random and blind to content. `stream` says whether the draw or the queue's order
-    chose it, and is never taken back.
+    of audits, random and blind to content, `class_lottery` that in the draws of its class: one
+    number for both would make what a class's draw passed over rarer in the other. `stream` says
+    whether a draw or the queue's order chose it, and is never taken back.
+
+    A row of another purpose than a look is made when it is handed out and deleted when it is
+    given back, so that it never waits: one adjudication (number 0) per image and round, and one
+    known answer per image and person.
 
     `priority` (lowest first) may be rewritten at any time: see `intake.set_priorities`. Class,
     technique and prompt are the image's own and never change; they stand here because a claim
@@ -269,11 +349,27 @@ class ReviewSlot(models.Model):
         related_name="slot_of",
     )
     lottery = models.FloatField(null=True)
+    class_lottery = models.FloatField(null=True)
     handed_at = models.DateTimeField(null=True)
     stream = models.CharField(max_length=10, default=Stream.TARGETED.value)
 
     class Meta:
         constraints = [
+            models.UniqueConstraint(
+                fields=["image", "reviewer"],
+                condition=Q(purpose=Purpose.GOLD),
+                name="review_slot_gold_once",
+            ),
+            models.CheckConstraint(
+                name="review_slot_only_looks_wait",
+                condition=Q(purpose=Purpose.LOOK)
+                | ~Q(state__in=[SlotState.WAITING, SlotState.REMOVED]),
+            ),
+            models.CheckConstraint(
+                name="review_slot_only_looks_are_drawn",
+                condition=Q(purpose=Purpose.LOOK)
+                | Q(stream=Stream.TARGETED.value, lottery__isnull=True),
+            ),
             models.UniqueConstraint(
                 fields=["image", "round", "number"],
                 condition=~Q(purpose=Purpose.GOLD),
@@ -340,7 +436,7 @@ class ReviewSlot(models.Model):
                 condition=Q(lottery__isnull=False, handed_at__isnull=True, state=SlotState.WAITING),
             ),
             models.Index(
-                fields=["label_class", "technique", "lottery", "id"],
+                fields=["label_class", "technique", "class_lottery", "id"],
                 name="review_slot_draw_of_class",
                 condition=Q(lottery__isnull=False, handed_at__isnull=True, state=SlotState.WAITING),
             ),
@@ -433,3 +529,66 @@ class Decision(models.Model):
 
     def __str__(self) -> str:
         return f"{self.verdict} of {self.image_id} by {self.reviewer_id}"
+
+
+class GoldImage(models.Model):
+    """An image with a known answer, shown among the others to measure its reviewers.
+
+    A curator chooses it among decided images and may retire it; what was said of it stays. It
+    is mixed in at the policy's share, and those decisions change nothing but the statistics.
+    """
+
+    image = models.OneToOneField(GeneratedImage, on_delete=models.CASCADE, related_name="gold")
+    dataset = models.ForeignKey(Dataset, on_delete=models.CASCADE, related_name="+")
+    verdict = models.CharField(
+        max_length=10, choices=[(v.value, v.label) for v in (Verdict.APPROVE, Verdict.REJECT)]
+    )
+    is_retired = models.BooleanField(default=False)
+    chosen_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+"
+    )
+    chosen_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        ordering = ["pk"]
+        constraints = [
+            models.CheckConstraint(
+                name="review_gold_verdict_is_an_answer",
+                condition=Q(verdict__in=[Verdict.APPROVE, Verdict.REJECT]),
+            ),
+        ]
+        indexes = [models.Index(fields=["dataset", "is_retired"], name="review_gold_in_use")]
+
+    def __str__(self) -> str:
+        return f"known answer of {self.image_id}"
+
+
+class Signature(models.Model):
+    """One person's signed statement about what may leave a dataset; never changed.
+
+    It covers exactly the images whose list `digest` was made from; it lapses by itself as soon
+    as another list would leave. `name` is as the person typed it, beside the account.
+    """
+
+    dataset = models.ForeignKey(Dataset, on_delete=models.PROTECT, related_name="+")
+    signed_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+"
+    )
+    name = models.CharField(max_length=120, validators=[ProhibitNullCharactersValidator()])
+    statement = models.TextField(max_length=2000)
+    image_count = models.PositiveIntegerField()
+    digest = models.CharField(max_length=64)
+    seal = models.CharField(max_length=64)
+    signed_at = models.DateTimeField()
+
+    class Meta:
+        ordering = ["-pk"]
+        indexes = [models.Index(fields=["dataset", "-id"], name="review_signature_last")]
+        constraints = [
+            models.CheckConstraint(
+                name="review_signature_is_named", condition=~Q(name="") & ~Q(statement="")
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.name} for {self.dataset}"

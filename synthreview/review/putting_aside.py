@@ -16,8 +16,8 @@ from django.db.models.functions import Now
 from synthreview.accounts.models import User
 from synthreview.catalog.models import Dataset
 from synthreview.prompting.models import Prompt
+from synthreview.review.cohorts import depart
 from synthreview.review.models import (
-    Certification,
     Decision,
     ImageReview,
     ImageState,
@@ -107,8 +107,6 @@ def put_aside(*, prompt: Prompt, user: User) -> PutAside:
     Images that somebody holds, skipped or has said something of stay. Raises PutAsideError
     where nothing is left, or nothing of the prompt was rejected.
     """
-    if Certification.objects.filter(dataset=prompt.dataset_id, ended_at__isnull=True).exists():
-        raise PutAsideError("A certificate runs: nothing may leave its population unseen.")
     tally = tally_of(prompt)
     if not tally.rejected:
         raise PutAsideError("Nothing of this prompt was rejected: there is no ground for it.")
@@ -129,8 +127,13 @@ def put_aside(*, prompt: Prompt, user: User) -> PutAside:
     free = {image for image, looks in wanted.items() if found[image] == looks}
     if not free:
         raise PutAsideError("Nothing is left of this prompt that nobody has seen.")
+    depart(free, reason=f"put aside with its prompt: {tally}")
     ReviewSlot.objects.filter(pk__in=[pk for pk, image in locked if image in free]).update(
-        state=SlotState.REMOVED, lottery=None, reviewer=None, lease_token=None
+        state=SlotState.REMOVED,
+        lottery=None,
+        class_lottery=None,
+        reviewer=None,
+        lease_token=None,
     )
     ImageReview.objects.filter(image__in=free).update(state=ImageState.REMOVED, put_aside=event)
     event.removed = len(free)

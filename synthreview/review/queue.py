@@ -26,9 +26,17 @@ from synthreview.accounts.models import User
 from synthreview.catalog.models import Dataset, LabelClass
 from synthreview.catalog.prepared import Prepared
 from synthreview.generation.models import GeneratedImage
-from synthreview.review import claims
+from synthreview.review import adjudication, claims, gold
+from synthreview.review.assignment import assignment_of
 from synthreview.review.claims import Claim, Pool
-from synthreview.review.models import Decision, Lane, Purpose, ReviewSlot, SlotState
+from synthreview.review.models import (
+    AT_THE_QUEUE,
+    Decision,
+    Lane,
+    Purpose,
+    ReviewSlot,
+    SlotState,
+)
 
 NEXT_SHOWN = 4
 TRIES = 5
@@ -69,29 +77,45 @@ def next_card(
     reviewer: User,
     skipped_until: int | None = None,
     may_hold_one: bool = True,
+    adjudicates: bool = False,
 ) -> Card | None:
     """Return the reviewer's open card, or hand out the next image; None where none is left.
 
     Args:
         skipped_until: offer again, too, what the reviewer skipped up to this decision.
         may_hold_one: False where the caller knows that no card is open; saves a query.
+        adjudicates: of the images that wait for an adjudicator, in place of the queue.
     """
-    if may_hold_one and (own := _reopen(dataset, reviewer)):
+    if may_hold_one and (own := _reopen(dataset, reviewer, adjudicates=adjudicates)):
         return own
-    claim = claim_next(dataset=dataset, reviewer=reviewer, skipped_until=skipped_until)
-    return card_of(claim, dataset, reviewer) if claim else None
+    claim = claim_next(
+        dataset=dataset, reviewer=reviewer, skipped_until=skipped_until, adjudicates=adjudicates
+    )
+    return card_of(claim, dataset, reviewer, adjudicates=adjudicates) if claim else None
 
 
 def claim_next(
-    *, dataset: Dataset, reviewer: User, skipped_until: int | None = None
+    *,
+    dataset: Dataset,
+    reviewer: User,
+    skipped_until: int | None = None,
+    adjudicates: bool = False,
 ) -> Claim | None:
-    """Lease the next look to the reviewer; None where none is left. Two queries at most.
+    """Lease the next look to the reviewer; None where none is left.
 
     First what is owed to a certificate, then by lot or what waits, lowest first; then what
     others skipped; then, in a round of second looks, what the reviewer skipped before it began.
+    At the policy's share an image with a known answer comes in its stead.
     """
-    pool = Pool(dataset, reviewer)
-    is_by_lot = CHANCE.random() < dataset.policy.audit_share
+    assigned = assignment_of(dataset=dataset, reviewer=reviewer)
+    if adjudicates:
+        return adjudication.claim(dataset=dataset, adjudicator=reviewer, classes=assigned.classes)
+    if assigned.is_done_today:
+        return None
+    pool = Pool(dataset, reviewer, classes=assigned.classes)
+    if CHANCE.random() < dataset.policy.gold_share and (known := gold.claim(pool)):
+        return known
+    is_by_lot = CHANCE.random() < dataset.policy.current_audit_share
     for _ in range(TRIES):
         try:
             with transaction.atomic():
@@ -114,23 +138,37 @@ def _owe_other_looks(claim: Claim) -> None:
     ).update(stream=audited.stream, lottery=audited.lottery, lane=Lane.OWED)
 
 
-def _reopen(dataset: Dataset, reviewer: User) -> Card | None:
+def _reopen(dataset: Dataset, reviewer: User, *, adjudicates: bool) -> Card | None:
     """Return the card that lies open before the reviewer alone, its lease renewed."""
-    held = held_by(dataset, reviewer).filter(batch__isnull=True, lease_expires_at__gt=Now())
+    held = held_by(dataset, reviewer, adjudicates=adjudicates)
+    held = held.filter(batch__isnull=True, lease_expires_at__gt=Now())
     slot = held.order_by("-lease_expires_at").only("image", "lease_token").first()
     if slot is None or slot.lease_token is None:
         return None
     if not renew_lease(reviewer=reviewer, token=slot.lease_token):
         return None
-    return card_of(Claim(slot.pk, slot.image_id, slot.lease_token), dataset, reviewer)
+    claim = Claim(slot.pk, slot.image_id, slot.lease_token)
+    return card_of(claim, dataset, reviewer, adjudicates=adjudicates)
 
 
 def card_of(
-    claim: Claim, dataset: Dataset, reviewer: User, *, undone: Decision | None = None
+    claim: Claim,
+    dataset: Dataset,
+    reviewer: User,
+    *,
+    undone: Decision | None = None,
+    adjudicates: bool = False,
 ) -> Card:
     """Return the claimed look with all that its card shows, and what comes next; one query."""
+    if adjudicates:
+        settled = with_image(ReviewSlot.objects.filter(pk=claim.slot)).get()
+        images = adjudication.waiting(dataset=dataset, adjudicator=reviewer)[:NEXT_SHOWN]
+        return Card(settled, claim.token, [GeneratedImage(pk=image) for image in images], undone)
     slot: Any = _shown.first(slot=claim.slot, dataset=dataset.pk, reviewer=reviewer.pk)
-    return Card(slot, claim.token, _upcoming(slot.ahead, claim.image), undone)
+    known: list[int] = []
+    if dataset.policy.gold_share:  # a known answer must load no more slowly than others
+        known = list(gold.unseen(Pool(dataset, reviewer)).values_list("pk", flat=True)[:1])
+    return Card(slot, claim.token, _upcoming(slot.ahead, known, claim.image), undone)
 
 
 def _with_what_comes(slot: int, dataset: int, reviewer: int) -> QuerySet[ReviewSlot]:
@@ -140,10 +178,10 @@ def _with_what_comes(slot: int, dataset: int, reviewer: int) -> QuerySet[ReviewS
     return with_image(ReviewSlot.objects.filter(pk=slot)).annotate(ahead=ahead)
 
 
-def _upcoming(ahead: str | list[int], shown: int) -> list[GeneratedImage]:
+def _upcoming(ahead: str | list[int], known: list[int], shown: int) -> list[GeneratedImage]:
     """Return images that are likely to come, in an order that tells nothing of the draw."""
     found = json.loads(ahead) if isinstance(ahead, str) else ahead
-    images = {int(image) for image in found or ()} - {shown}
+    images = {int(image) for image in [*(found or ()), *known]} - {shown}
     return [GeneratedImage(pk=image) for image in sorted(images, key=_scattered)]
 
 
@@ -182,6 +220,9 @@ def claim_many(
         raise ValueError("a page is of one class and one technique: name both or none")
     batch = uuid.uuid4()
     lead = None
+    assigned = assignment_of(dataset=dataset, reviewer=reviewer)
+    if assigned.is_done_today or (label_class and not assigned.includes(label_class.pk)):
+        return None
     if label_class is None or technique is None:
         lead = claim_next(dataset=dataset, reviewer=reviewer)
         if lead is None:
@@ -191,13 +232,15 @@ def claim_many(
         pool = Pool(dataset, reviewer, first.label_class_id, first.technique)
     else:
         pool = Pool(dataset, reviewer, label_class.pk, technique)
-    share = dataset.policy.audit_share if lead is None else 0.0
+    share = dataset.policy.current_audit_share if lead is None else 0.0
     _fill(pool, batch, count - (lead is not None), audit_share=share)
     return open_page(dataset=dataset, reviewer=reviewer, batch=batch)
 
 
 def _fill(pool: Pool, batch: uuid.UUID, count: int, *, audit_share: float) -> None:
     """Lease up to `count` looks of the pool for the page, some of them by lot."""
+    known = sum(CHANCE.random() < pool.dataset.policy.gold_share for _ in range(count))
+    count -= gold.claim_into(pool, batch, known) if known else 0
     by_lot = sum(CHANCE.random() < audit_share for _ in range(count))
     for _ in range(TRIES):
         try:
@@ -247,7 +290,10 @@ def claim_siblings(
     """
     if count not in SIBLINGS:
         raise ValueError(f"side by side lie {SIBLINGS[0]} to {SIBLINGS[-1]} images, not {count}")
-    pool = Pool(dataset, reviewer)
+    assigned = assignment_of(dataset=dataset, reviewer=reviewer)
+    if assigned.is_done_today:
+        return None
+    pool = Pool(dataset, reviewer, classes=assigned.classes)
     batch = uuid.uuid4()
     for _ in range(TRIES):
         try:
@@ -317,9 +363,15 @@ def release(*, dataset: Dataset, reviewer: User, tokens: Iterable[uuid.UUID] | N
     return give_back(held)
 
 
-def held_by(dataset: Dataset, reviewer: User) -> QuerySet[ReviewSlot]:
-    """Return the looks that lie before the reviewer."""
-    return ReviewSlot.objects.filter(state=SlotState.LEASED, reviewer=reviewer, dataset=dataset)
+def held_by(
+    dataset: Dataset, reviewer: User, *, adjudicates: bool | None = None
+) -> QuerySet[ReviewSlot]:
+    """Return the looks that lie before the reviewer: at the queue, to adjudicate, or both."""
+    held = ReviewSlot.objects.filter(state=SlotState.LEASED, reviewer=reviewer, dataset=dataset)
+    if adjudicates is None:
+        return held
+    purposes = [Purpose.ADJUDICATION] if adjudicates else list(AT_THE_QUEUE)
+    return held.filter(purpose__in=purposes)
 
 
 def give_back(held: QuerySet[ReviewSlot]) -> int:

@@ -19,6 +19,7 @@ from synthreview.review import claims
 from synthreview.review.claims import Claim
 from synthreview.review.intake import ask_again, set_priorities
 from synthreview.review.models import (
+    AT_THE_QUEUE,
     FINAL_VERDICTS,
     SAYABLE,
     Decision,
@@ -203,6 +204,13 @@ def _settle(decisions: Sequence[Decision]) -> None:
         ]
         if images:
             claims.count_verdict(images, verdict, by=1)
+        settled = [
+            decision.image_id
+            for decision in decisions
+            if decision.verdict == verdict and decision.purpose == Purpose.ADJUDICATION
+        ]
+        if settled:
+            claims.adjudicate(settled, verdict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,6 +229,7 @@ def decide_and_continue(
     answer: Answer,
     surface: str = Surface.FOCUS,
     skipped_until: int | None = None,
+    adjudicates: bool = False,
 ) -> Turn:
     """Record the answer and hand out the next card, in one transaction.
 
@@ -234,16 +243,27 @@ def decide_and_continue(
             decisions = _take(dataset, reviewer, {answer.token: answer}, surface)
             if decisions:
                 said = Said(decisions[0], is_replay=False)
-                claim = claim_next(dataset=dataset, reviewer=reviewer, skipped_until=skipped_until)
+                claim = claim_next(
+                    dataset=dataset,
+                    reviewer=reviewer,
+                    skipped_until=skipped_until,
+                    adjudicates=adjudicates,
+                )
     except ReviewError as error:
         problem = str(error)
     if said is not None:
-        return Turn(said, "", card_of(claim, dataset, reviewer) if claim else None)
+        following = card_of(claim, dataset, reviewer, adjudicates=adjudicates) if claim else None
+        return Turn(said, "", following)
     if not problem:
         before = _said_before(dataset, reviewer, [answer.token])
         said = Said(before[0], is_replay=True) if before else None
         problem = "" if said else LEASE_LOST
-    card = next_card(dataset=dataset, reviewer=reviewer, skipped_until=skipped_until)
+    card = next_card(
+        dataset=dataset,
+        reviewer=reviewer,
+        skipped_until=skipped_until,
+        adjudicates=adjudicates,
+    )
     return Turn(said, problem, card)
 
 
@@ -251,17 +271,19 @@ def decide_and_continue(
 
 
 @transaction.atomic
-def undo(*, dataset: Dataset, reviewer: User) -> Card | None:
+def undo(*, dataset: Dataset, reviewer: User, adjudicates: bool = False) -> Card | None:
     """Take back the reviewer's last standing decision and put its image before them again.
 
     Each further call goes one further back. The card that was open goes back to the queue.
+    An adjudicator's words are taken back among the adjudications alone.
     None where nothing is left to undo.
     """
-    last = _standing(dataset, reviewer).order_by("-pk").first()
+    purposes = [Purpose.ADJUDICATION] if adjudicates else list(AT_THE_QUEUE)
+    last = _standing(dataset, reviewer).filter(purpose__in=purposes).order_by("-pk").first()
     if last is None:
         return None
     slot = last.slot_of
-    give_back(held_by(dataset, reviewer).filter(batch__isnull=True))
+    give_back(held_by(dataset, reviewer, adjudicates=adjudicates).filter(batch__isnull=True))
     token = uuid.uuid4()
     expires = Now() + dt.timedelta(minutes=dataset.policy.lease_minutes)
     won = ReviewSlot.objects.filter(pk=slot.pk, decision=last).update(
@@ -285,7 +307,8 @@ def undo(*, dataset: Dataset, reviewer: User) -> Card | None:
         supersedes=last,
     )
     _uncount(last)
-    return card_of(Claim(slot.pk, last.image_id, token), dataset, reviewer, undone=last)
+    claim = Claim(slot.pk, last.image_id, token)
+    return card_of(claim, dataset, reviewer, undone=last, adjudicates=adjudicates)
 
 
 @transaction.atomic
@@ -345,8 +368,12 @@ def _standing(dataset: Dataset, reviewer: User) -> QuerySet[Decision]:
 
 
 def _uncount(decision: Decision) -> None:
-    if decision.verdict in FINAL_VERDICTS and decision.purpose == Purpose.LOOK:
+    if decision.verdict not in FINAL_VERDICTS:
+        return
+    if decision.purpose == Purpose.LOOK:
         claims.count_verdict([decision.image_id], decision.verdict, by=-1)
+    elif decision.purpose == Purpose.ADJUDICATION:
+        claims.adjudicate([decision.image_id], "")
 
 
 # --- What was said, and what is left ----------------------------------------------

@@ -10,15 +10,17 @@ from typing import Any
 import pytest
 from django.db import IntegrityError, connection, transaction
 from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
 
 from synthreview.accounts.models import User
 from synthreview.catalog.models import Dataset, QualityPolicy
 from synthreview.generation.models import GeneratedImage
-from synthreview.review import certifying, queue, services
-from synthreview.review.certificate import Stream
+from synthreview.review import certifying, cohorts, queue, services
+from synthreview.review.certificate import Look, Stream
 from synthreview.review.certifying import (
     Certificate,
     CertificationError,
+    Event,
     certificate_of,
     end_certification,
     start_certification,
@@ -39,7 +41,7 @@ from tests.factories import make_dataset, make_image, make_review, make_score, m
 @pytest.fixture(autouse=True)
 def chance(monkeypatch: pytest.MonkeyPatch) -> random.Random:
     seeded = random.Random(11)
-    for module in (queue, certifying):
+    for module in (queue, cohorts):
         monkeypatch.setattr(module, "CHANCE", seeded)
     return seeded
 
@@ -107,7 +109,9 @@ def test_the_population_is_what_nobody_was_handed(dataset: Dataset, reviewer: Us
     card_of(dataset, reviewer)
     queue.release(reviewer=reviewer, dataset=dataset)
     certification = start_certification(dataset=dataset, user=reviewer)
-    inside = ImageReview.objects.filter(certification=certification).values_list("image", flat=True)
+    inside = ImageReview.objects.filter(cohort__certification=certification).values_list(
+        "image", flat=True
+    )
     assert set(inside) == {image.pk for image in rest}
     assert certification.population == len(rest)
     lots = ReviewSlot.objects.filter(lottery__isnull=False)
@@ -149,7 +153,7 @@ def test_one_runs_at_a_time_and_none_over_nothing(dataset: Dataset) -> None:
 def test_large_populations_are_drawn_in_batches(
     dataset: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(certifying, "BATCH", 2)
+    monkeypatch.setattr(cohorts, "BATCH", 2)
     fill(dataset, 5)
     assert start_certification(dataset=dataset).population == 5
     lots = ReviewSlot.objects.values_list("lottery", flat=True)
@@ -199,7 +203,7 @@ def test_audits_are_uniform_whatever_the_queue_does(dataset: Dataset, reviewer: 
         drawn[card_of(dataset, reviewer, may_hold_one=False).slot.image_id] += 1
         queue.release(reviewer=reviewer, dataset=dataset)
         ReviewSlot.objects.update(stream="queue", lottery=None, handed_at=None, lane=Lane.NORMAL)
-        ImageReview.objects.update(certification=None)
+        ImageReview.objects.update(cohort=None)
         Certification.objects.all().delete()
     expected = rounds / 6
     assert images[0].pk not in drawn
@@ -376,13 +380,28 @@ def test_looks_count_up_to_the_first_open_one(
     assert [look.is_bad for look in now(dataset).looks] == [True, False, False, True]
 
 
-def test_rows_become_looks_in_their_order() -> None:
-    rows = [("audit", "approved"), ("queue", "rejected"), ("audit", "disputed"), ("audit", "x")]
-    looks = certifying.looks_of(rows)
-    assert [(look.stream, look.is_bad) for look in looks] == [
+def test_events_count_up_to_the_first_open_one_and_become_looks() -> None:
+    def event(stream: Stream, *, is_bad: bool | None, is_open: bool = False) -> Event:
+        look = None if is_open else Look(stream, is_bad)
+        return Event(timezone.now(), 0.0, 1, 1, "car", "plain", stream, look)
+
+    events = [
+        event(Stream.AUDIT, is_bad=False),
+        event(Stream.CLASS_AUDIT, is_bad=True),
+        event(Stream.TARGETED, is_bad=None),
+        event(Stream.AUDIT, is_bad=None, is_open=True),
+        event(Stream.AUDIT, is_bad=True),
+    ]
+    (part,) = certifying.parts_of(certifying.counted(events), {1: 9})
+    assert [(look.stream, look.is_bad) for look in part.looks] == [
         (Stream.AUDIT, False),
         (Stream.TARGETED, True),
+        (Stream.TARGETED, None),
     ]
+    (within,) = certifying.parts_of(
+        certifying.counted(events), {1: 9}, class_draws_count=frozenset({1})
+    )
+    assert within.looks[1].stream is Stream.AUDIT, "it is a draw from its own class"
 
 
 def test_undo_is_recomputed(dataset: Dataset, reviewer: User) -> None:
@@ -399,14 +418,14 @@ def test_undo_is_recomputed(dataset: Dataset, reviewer: User) -> None:
     assert (now(dataset).bound.found_bad, now(dataset).bound.audits) == (0, 2)
 
 
-def test_the_certificate_costs_one_query(dataset: Dataset, reviewer: User) -> None:
+def test_the_certificate_costs_three_queries(dataset: Dataset, reviewer: User) -> None:
     fill(dataset, 12)
     certification = start_certification(dataset=dataset)
     for _ in range(8):
         say(dataset, reviewer, Verdict.APPROVE)
         with CaptureQueriesContext(connection) as queries:
             certificate_of(certification)
-        assert len(queries) == 1
+        assert len(queries) == 3
 
 
 @pytest.mark.slow
@@ -467,7 +486,7 @@ def test_the_database_refuses_bad_certifications(dataset: Dataset, bad: dict[str
 
 
 def test_the_database_keeps_one_open(dataset: Dataset) -> None:
-    row = {"dataset": dataset, "target_error": 0.02, "confidence": 0.95, "population": 1}
+    row = {"dataset": dataset, "target_error": 0.02, "confidence": 0.95}
     Certification.objects.create(number=1, **row)
     with pytest.raises(IntegrityError), transaction.atomic():
         Certification.objects.create(number=2, **row)

@@ -10,9 +10,10 @@ from synthreview.catalog.models import Dataset
 from synthreview.generation.models import GeneratedImage
 from synthreview.prompting.models import Prompt
 from synthreview.review import intake, putting_aside, queue, services
-from synthreview.review.certifying import start_certification
+from synthreview.review.certifying import certificate_of, start_certification
 from synthreview.review.models import (
     Decision,
+    Departure,
     ImageReview,
     ImageState,
     PutAside,
@@ -162,14 +163,25 @@ def test_nothing_is_put_aside_without_a_ground(
     assert not PutAside.objects.exists()
 
 
-def test_nothing_leaves_a_certificate_unseen(
+def test_what_leaves_a_certificate_unseen_is_on_record_there(
     dataset: Dataset, reviewer: User, prompt: Prompt
 ) -> None:
-    fill(prompt, 3)
-    start_certification(dataset=dataset)
+    """Four images: one rejected, three put aside; the bound knows that they are gone."""
+    images = fill(prompt, 4)
+    dataset.policy.audit_share = 0
+    dataset.policy.save()
+    certification = start_certification(dataset=dataset)
     say(dataset, reviewer, "reject")
-    with pytest.raises(PutAsideError, match="certificate runs"):
-        putting_aside.put_aside(prompt=prompt, user=reviewer)
+    event = putting_aside.put_aside(prompt=prompt, user=reviewer)
+    left = Departure.objects.filter(cohort__certification=certification)
+    assert set(left.values_list("image", flat=True)) == {image.pk for image in images[1:]}
+    assert not left.exclude(handed_at=None, is_bad=None, stream="queue").exists()
+    bound = certificate_of(certification).bound
+    assert (bound.population, bound.reviewed, bound.removed, bound.unreviewed) == (4, 1, 3, 0)
+    assert (bound.remaining_bad, bound.exported) == (0, 0)
+    putting_aside.take_back(event)
+    assert not ReviewSlot.objects.filter(state="waiting", lottery__isnull=False).exists()
+    assert certificate_of(certification).bound == bound, "who left does not come back"
 
 
 # --- Another round ------------------------------------------------------------------

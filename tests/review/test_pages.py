@@ -171,9 +171,9 @@ def test_audits_of_a_page_are_drawn_within_its_class(dataset: Dataset, reviewer:
     dataset.policy.save()
     page = grid(dataset, reviewer, 6)
     assert {card.slot.stream for card in page.cards} == {"in_class"}
-    drawn = {card.slot.lottery for card in page.cards}
+    drawn = {card.slot.class_lottery for card in page.cards}
     left = ReviewSlot.objects.filter(label_class__name="car", state=SlotState.WAITING)
-    assert max(drawn) < min(left.values_list("lottery", flat=True))
+    assert max(drawn) < min(left.values_list("class_lottery", flat=True))
     dataset.policy.audit_share = 0
     dataset.policy.save()
     assert {card.slot.stream for card in grid(dataset, reviewer, 6).cards} == {"queue"}
