@@ -15,6 +15,7 @@ from synthreview.lib.images import THUMB, VIEW
 from synthreview.lib.text import with_article
 from synthreview.prompting.models import Prompt
 from synthreview.prompting.techniques import TECHNIQUE_CHOICES, TECHNIQUES
+from synthreview.spending.limits import Limits
 from synthreview.spending.models import PaidWork
 from synthreview.work.models import OPEN_STATES, WorkState
 
@@ -81,6 +82,14 @@ class Run(models.Model):
         }
 
 
+SERVICE = "generator:"
+
+
+def service_of(alias: str) -> str:
+    """Return the name of a generator's gate."""
+    return f"{SERVICE}{alias}"
+
+
 class Call(PaidWork):
     """One request to a generator: its prompt, and for derivations its inputs."""
 
@@ -105,6 +114,19 @@ class Call(PaidWork):
     @property
     def payer_id(self) -> int:
         return self.run.dataset_id
+
+    @property
+    def service(self) -> str:
+        return service_of(self.run.generator)
+
+    @property
+    def limits(self) -> Limits:
+        return Limits.of(settings.GENERATORS.get(self.run.generator))
+
+    @classmethod
+    def running_for(cls, service: str) -> int:
+        alias = service.removeprefix(SERVICE)
+        return cls.objects.filter(state=WorkState.RUNNING, run__generator=alias).count()
 
 
 class InputRole(models.TextChoices):

@@ -23,6 +23,7 @@ from synthreview.lib.adapters import load_adapter
 from synthreview.prompting.models import Prompt
 from synthreview.prompting.techniques import TECHNIQUES
 from synthreview.spending import spool
+from synthreview.spending.limits import Limits
 from synthreview.spending.models import Budget
 from synthreview.spending.services import OverBudgetError, reserve, retry_paid
 from synthreview.work.models import WorkState
@@ -129,6 +130,10 @@ def plan_run(
     """Share `count` images evenly over the orders. Raises RunError, UnknownAdapterError."""
     chosen = generator(generator_alias)
     able = chosen.capabilities()
+    try:
+        Limits.of(settings.GENERATORS[generator_alias])
+    except ValueError as error:
+        raise RunError(f"The settings of {generator_alias} are wrong: {error}") from error
     if not orders:
         raise RunError("There is no approved prompt to draw: write and approve prompts first.")
     if not 1 <= count <= MAX_IMAGES_PER_RUN:

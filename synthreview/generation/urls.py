@@ -11,6 +11,7 @@ urlpatterns = [
     path("d/<slug:slug>/runs/<int:number>/", views.run, name="run"),
     path("d/<slug:slug>/runs/<int:number>/stop", views.stop, name="run-stop"),
     path("d/<slug:slug>/runs/<int:number>/retry", views.retry, name="run-retry"),
+    path("d/<slug:slug>/runs/<int:number>/resume", views.resume, name="run-resume"),
     path("d/<slug:slug>/runs/<int:number>/unknown", views.unknown, name="run-unknown"),
     path("images/<int:pk>/<slug:name>.jpg", views.rendition, name="rendition"),
     path("images/<int:pk>/original", views.original, name="original"),

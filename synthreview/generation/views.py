@@ -8,6 +8,7 @@ from typing import Any
 from django.contrib import messages
 from django.core.paginator import Paginator
 from django.db.models import Count, Min, Q, QuerySet, Sum
+from django.db.models.functions import Now
 from django.http import FileResponse, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
@@ -19,9 +20,10 @@ from synthreview.catalog.pages import open_dataset, page_or_part, signed_in
 from synthreview.catalog.permissions import Action
 from synthreview.generation import services
 from synthreview.generation.forms import RunForm
-from synthreview.generation.models import Call, GeneratedImage, Run
+from synthreview.generation.models import Call, GeneratedImage, Run, service_of
 from synthreview.lib.adapters import UnknownAdapterError
 from synthreview.lib.images import EXTENSIONS
+from synthreview.spending.gates import gate_of, open_gate
 from synthreview.spending.services import (
     Outcome,
     OverBudgetError,
@@ -134,6 +136,7 @@ def _progress_of(run: Run) -> dict[str, Any]:
             and timezone.now() - waiting > PATIENCE
             and not run.calls.filter(settled_at__gt=timezone.now() - PATIENCE).exists()
         ),
+        "gate": gate_of(service_of(run.generator)),
         "spent": run.calls.aggregate(
             billed=Sum("billed_micro_usd", default=0),
             estimated=Sum("estimated_micro_usd", default=0),
@@ -166,6 +169,19 @@ def retry(request: HttpRequest, slug: str, number: int) -> HttpResponse:
             messages.success(request, "What failed is being drawn again.")
         else:
             messages.warning(request, "Nothing in this run has failed.")
+    return redirect("run", dataset.slug, number)
+
+
+@require_POST
+def resume(request: HttpRequest, slug: str, number: int) -> HttpResponse:
+    """Open the gate of the run's generator: somebody has put right what was wrong."""
+    dataset, _ = open_dataset(request, slug, Action.CURATE)
+    found = get_object_or_404(Run, dataset=dataset, number=number)
+    if open_gate(service_of(found.generator)):
+        found.calls.filter(state=WorkState.READY, due_at__gt=Now()).update(due_at=Now(), error="")
+        messages.success(request, f"{_title(found.generator)} is asked again.")
+    else:
+        messages.warning(request, f"{_title(found.generator)} was not paused.")
     return redirect("run", dataset.slug, number)
 
 

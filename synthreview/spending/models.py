@@ -10,9 +10,11 @@ import uuid
 from django.db import models
 from django.db.models import F, Q
 from django.db.models.functions import Greatest
+from django.utils import timezone
 
 from synthreview.catalog.models import Dataset
 from synthreview.spending import spool
+from synthreview.spending.limits import Limits
 from synthreview.work.models import DurableWork, WorkState
 
 
@@ -85,6 +87,32 @@ class Budget(models.Model):
         return max(0, self.limit_micro_usd - self.reserved_micro_usd - self.spent_micro_usd)
 
 
+class ServiceGate(models.Model):
+    """The door to one outside service, shared by all workers of all hosts.
+
+    Its row is locked while a worker decides whether it may call now: so many calls at once,
+    so many a minute, none before `closed_until`. `needs_person` keeps it shut until somebody
+    opens it (the account is empty). It lives as long as the service is used.
+    """
+
+    service = models.CharField(max_length=100, unique=True)
+    window_started_at = models.DateTimeField(null=True)
+    window_count = models.PositiveIntegerField(default=0)
+    failures_in_a_row = models.PositiveIntegerField(default=0)
+    closed_until = models.DateTimeField(null=True)
+    needs_person = models.BooleanField(default=False)
+    reason = models.TextField(blank=True)
+
+    def __str__(self) -> str:
+        return f"gate of {self.service}"
+
+    @property
+    def is_closed(self) -> bool:
+        return self.needs_person or (
+            self.closed_until is not None and self.closed_until > timezone.now()
+        )
+
+
 class PaidWork(DurableWork):
     """One call to a service that may cost money, on record before its bytes leave.
 
@@ -114,6 +142,21 @@ class PaidWork(DurableWork):
     @property
     def payer_id(self) -> int:
         """Return the dataset whose budget pays."""
+        raise NotImplementedError
+
+    @property
+    def service(self) -> str:
+        """Return the name of the service that is called, for its gate; empty: it needs none."""
+        return ""
+
+    @property
+    def limits(self) -> Limits:
+        """Return how hard the service may be called."""
+        return Limits()
+
+    @classmethod
+    def running_for(cls, service: str) -> int:
+        """Return how many calls to the service are under way, on all hosts."""
         raise NotImplementedError
 
     @property

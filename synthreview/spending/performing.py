@@ -16,11 +16,12 @@ from django.db.models.functions import Now
 
 from synthreview.lib.outcomes import (
     OutcomeUnknownError,
+    OutOfCreditError,
     ServiceError,
     TransientError,
     UnusableAnswerError,
 )
-from synthreview.spending import spool
+from synthreview.spending import gates, spool
 from synthreview.spending.models import Budget, PaidWork
 from synthreview.work.models import WorkState
 
@@ -45,9 +46,11 @@ def perform(
     Both may raise ServiceError.
     """
     manager = rows.model._default_manager
-    token = manager.claim(pk, lease_s=lease_s)
-    if token is None:
+    found: PaidWork | None = rows.filter(pk=pk, state=WorkState.READY).first()
+    passed = gates.claim(found, lease_s=lease_s) if found else None
+    if passed is None:
         return
+    token = passed.token
     row: PaidWork = rows.get(pk=pk)
     try:
         answer = spool.read(row.spool_key)
@@ -55,12 +58,15 @@ def perform(
             answer = _send(row, token, prepare)
         if answer is not None:
             _keep(row, token, answer, keep)
+            if passed.had_failures:
+                gates.note_success(row.service)
     except UnusableAnswerError as error:
         spooled = spool.read(row.spool_key) or {}
         billed = int(spooled.get("cost_micro_usd", error.cost_micro_usd))
         if _settle(row, token, WorkState.FAILED, error=str(error), billed_micro_usd=billed):
             spool.clear(row.spool_key)
     except ServiceError as error:
+        gates.note_failure(row.service, error)
         _end_with(row, token, error)
     except Exception as error:
         logger.exception("%s broke off", row)
@@ -143,6 +149,11 @@ def _settle(
 def _end_with(row: PaidWork, token: uuid.UUID, error: ServiceError) -> None:
     """End the call or put it off, by the kind of error."""
     manager = type(row)._default_manager
+    if isinstance(error, OutOfCreditError):
+        # Nothing was charged. The gate is shut until a person opens it, and the call waits.
+        manager.held(row.pk, token).update(sent_at=None, attempts=F("attempts") - 1)
+        manager.postpone(row.pk, token, delay_s=gates.PERSON_S, error=str(error))
+        return
     may_repeat = isinstance(error, TransientError) or (
         isinstance(error, OutcomeUnknownError) and row.is_repeatable
     )

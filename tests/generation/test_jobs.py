@@ -18,7 +18,6 @@ from synthreview.generation.models import Call, GeneratedImage, ImageTruth, Run
 from synthreview.generation.services import orders_of, retry_run, start_run
 from synthreview.lib.outcomes import (
     OutcomeUnknownError,
-    OutOfCreditError,
     PermanentError,
     RateLimitedError,
     RefusedError,
@@ -163,7 +162,6 @@ def test_a_fault_that_does_not_pass_is_set_aside(fake: type[ScriptedGenerator]) 
     [
         RefusedError("policy"),
         PermanentError("wrong size"),
-        OutOfCreditError("account empty"),
         ServiceError("broken"),
     ],
 )

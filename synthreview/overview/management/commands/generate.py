@@ -21,13 +21,14 @@ from synthreview.catalog.management.base import (
 from synthreview.catalog.models import Dataset
 from synthreview.generation.jobs import draw_call
 from synthreview.generation.masks import Box
-from synthreview.generation.models import GeneratedImage, Run
+from synthreview.generation.models import GeneratedImage, Run, service_of
 from synthreview.generation.services import RunError, approved_prompts, orders_of, start_run
 from synthreview.lib.adapters import UnknownAdapterError
 from synthreview.overview.deriving import MaskRule, Origin, Wish, derivations, sources
 from synthreview.prompting.models import Prompt, PromptState
 from synthreview.prompting.services import write_prompts
 from synthreview.prompting.techniques import INSTRUCTED, TECHNIQUES, WRITTEN
+from synthreview.spending.gates import gate_of
 from synthreview.work.models import WorkState
 from synthreview.work.services import take_back_overdue
 
@@ -167,6 +168,11 @@ class Command(DatasetCommand):
         with self.bar(total=run.image_count, unit="images") as bar:
             bar.disable = bar.disable or quiet
             while run.calls.open().exists():
+                if (gate := gate_of(service_of(run.generator))) and gate.needs_person:
+                    raise CommandError(
+                        f"{run.generator} is paused: {one_line(gate.reason)}. Run {run.number} "
+                        "waits; resume it on its page once that is put right."
+                    )
                 if (next_pk := run.calls.due().order_by("pk").values_list("pk").first()) is None:
                     time.sleep(IDLE_S)  # workers draw the rest, or it is put off
                 else:
