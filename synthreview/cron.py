@@ -13,6 +13,7 @@ from typing import Any
 from synthreview.prompting.uploads import drop_expired
 from synthreview.review.certifying import steer
 from synthreview.review.intake import admit, reorder
+from synthreview.review.outcomes import OutcomeTeller, tell_outcomes
 from synthreview.review.queue import free_expired
 from synthreview.scoring.services import plan_scoring
 from synthreview.work.services import note_sweeper, sweep
@@ -36,6 +37,8 @@ STEPS = (
     Step("free review leases that ran out", 10, free_expired),
     Step("plan scoring of any image left out", 60, plan_scoring),
     Step("put any image left out into the queue", 60, admit),
+    Step("tell prompts what people decided of their images", 5, OutcomeTeller()),
+    Step("tell it of every prompt anew", 3600, tell_outcomes),
     Step("forget uploads older than a day", 3600, drop_expired),
     Step("reorder the queue by the current model", 60, reorder),
 )

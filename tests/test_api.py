@@ -34,6 +34,7 @@ ROUTES: list[tuple[str, str, Any, dict[str, int]]] = [
     ("post", "/api/datasets/{slug}/prompts/state", {"ids": ["PK"], "state": "retired"}, CURATE),
     ("post", "/api/datasets/{slug}/prompts/preview", {"count": 2}, CURATE),
     ("post", "/api/datasets/{slug}/prompts/write", {"count": 2}, CURATE),
+    ("post", "/api/datasets/{slug}/prompts/write-set", {"count": 2}, CURATE),
     ("get", "/api/datasets/{slug}/prompts/export", None, CURATE),
     ("post", "/api/datasets/{slug}/prompts/import", "FILE", CURATE),
     ("get", "/api/prompts/{pk}", None, LOOK),
@@ -221,6 +222,8 @@ def test_a_prompt_is_created_changed_and_never_twice(people: People) -> None:
         "technique": "plain",
         "text": "A red car",
         "slots": {"colour": "red"},
+        "template": "",
+        "flags": [],
         "state": "draft",
         "author": "person",
         "question": "Is this a car, and right for the caption?",
@@ -268,6 +271,28 @@ def test_a_preview_tells_what_writing_stores(people: People) -> None:
         one["text"] for one in plan["samples"]
     )
     assert Prompt.objects.approved().count() == 4
+    assert {one["template"] for one in written["prompts"]} == {"A {colour} [class] [action]"}
+
+
+def test_a_set_is_shared_over_the_techniques(people: People) -> None:
+    client = people.client("curator")
+    wish = {"techniques": ["plain", "style"], "count": 12}
+    response = send(client, "post", f"{D}/prompts/write-set", wish)
+    assert response.status_code == 201, response.content
+    assert {one["technique"] for one in response.json()["prompts"]} == {"plain", "style"}
+    assert Prompt.objects.count() == response.json()["written"] <= 12
+
+
+def test_several_templates_take_turns(people: People) -> None:
+    client = people.client("curator")
+    wish = {
+        "classes": ["car"],
+        "count": 2,
+        "template": "A [class]\nOne [class] alone\n",
+        "axes": {},
+    }
+    written = send(client, "post", f"{D}/prompts/write", wish).json()["prompts"]
+    assert [one["text"] for one in written] == ["A car", "One car alone"]
 
 
 @pytest.mark.parametrize(
@@ -302,6 +327,9 @@ def test_a_preview_tells_what_writing_stores(people: People) -> None:
         ("prompts/write", {"author": "nobody"}, "No author is called 'nobody'"),
         ("prompts/write", {"state": "retired"}, "state: Input should be"),
         ("prompts/write", {"label": "zebra"}, "No class is called 'zebra'"),
+        ("prompts/write", {"share": "all"}, "share: Input should be"),
+        ("prompts/write-set", {"techniques": ["magic"]}, "No technique is called 'magic'"),
+        ("prompts/write-set", {"techniques": []}, "techniques: List should have at least 1 item"),
     ],
 )
 def test_wrong_input_is_explained(
@@ -344,7 +372,7 @@ def test_an_author_that_takes_its_time_is_started_elsewhere(
     class Slow:
         title, version, needs_worker = "Slow", "1", True
 
-    monkeypatch.setattr("synthreview.prompting.services.author", lambda alias: Slow())
+    monkeypatch.setattr("synthreview.prompting.api.author", lambda alias: Slow())
     client = people.client("curator")
     response = send(client, "post", f"{D}/prompts/write", {"author": "slow"})
     assert response.status_code == 422

@@ -46,6 +46,7 @@ TABS = (
             "prompts-import",
             "prompts-import-check",
             "prompts-export",
+            "writings",
         ),
     ),
     Tab(

@@ -21,7 +21,7 @@ from synthreview.generation.generators.base import FUSION, INPUTS, TEXT, DrawReq
 from synthreview.generation.models import Call, CallInput, GeneratedImage, InputRole, Run
 from synthreview.lib.adapters import load_adapter
 from synthreview.prompting.models import Prompt
-from synthreview.prompting.techniques import TECHNIQUES
+from synthreview.prompting.techniques import TECHNIQUES, WRITTEN
 from synthreview.spending import spool
 from synthreview.spending.limits import Limits
 from synthreview.spending.models import Budget
@@ -99,12 +99,14 @@ def approved_prompts(
     classes: Sequence[LabelClass] | None = None,
     techniques: Sequence[str] | None = None,
 ) -> list[Prompt]:
-    """Return the prompts that may be drawn: classes take turns, and techniques within them."""
+    """Return the prompts that may be drawn: classes take turns, and techniques within them.
+
+    Without `techniques` those of the text techniques: instructions need source images.
+    """
     prompts = Prompt.objects.approved().filter(dataset=dataset).select_related("label_class")
+    prompts = prompts.filter(technique__in=WRITTEN if techniques is None else techniques)
     if classes is not None:
         prompts = prompts.filter(label_class__in=classes)
-    if techniques is not None:
-        prompts = prompts.filter(technique__in=techniques)
     by_class: dict[int, dict[str, list[Prompt]]] = defaultdict(lambda: defaultdict(list))
     for prompt in prompts.order_by("label_class__position", "pk"):
         by_class[prompt.label_class_id][prompt.technique].append(prompt)

@@ -5,6 +5,7 @@ The rules are our own: `inflect` knows more words, and takes two seconds to impo
 
 from __future__ import annotations
 
+import hashlib
 import re
 import unicodedata
 from enum import StrEnum
@@ -177,6 +178,19 @@ def normalised(text: str) -> str:
     """Return `text` as compared for sameness: one case, one spacing, no closing full stop."""
     folded = unicodedata.normalize("NFKC", text).casefold()
     return re.sub(r"\s+", " ", folded).strip().rstrip(".").rstrip()
+
+
+# PostgreSQL's index takes 2,704 bytes in a row; longer keys end with a checksum instead.
+MAX_KEY_BYTES = 2_000
+
+
+def text_key(text: str) -> str:
+    """Return what a caption is told apart by: its normal form, shortened where it is long."""
+    key = normalised(text)
+    data = key.encode(errors="surrogatepass")
+    if len(data) <= MAX_KEY_BYTES:
+        return key
+    return f"{key[:200]}… sha256:{hashlib.sha256(data).hexdigest()}"
 
 
 def one_line(text: str) -> str:

@@ -21,11 +21,12 @@ from synthreview.generation import masks, pairing
 from synthreview.generation.masks import Box
 from synthreview.generation.models import GeneratedImage
 from synthreview.generation.services import Order, RunError
-from synthreview.lib.text import with_article
+from synthreview.lib.text import text_key, with_article
+from synthreview.prompting import wishes
 from synthreview.prompting.axes import add_shipped_axis
-from synthreview.prompting.models import Prompt, PromptState, text_key_of
+from synthreview.prompting.models import Prompt, PromptState
 from synthreview.prompting.planning import SHIPPED_SLOTS
-from synthreview.prompting.services import write_instructions
+from synthreview.prompting.services import write_prompts
 from synthreview.prompting.techniques import TECHNIQUES, own_slots
 from synthreview.review.models import ImageState
 from synthreview.scoring.models import Embedding, ScorerVersion
@@ -225,14 +226,13 @@ def instructions(
             add_shipped_axis(dataset, slot, starter=True)
     for label_class in missing:
         if write:
-            made = write_instructions(
+            wanted = wishes.Wish(
                 dataset=dataset,
                 classes=[label_class],
                 technique=wish.technique,
                 count=INSTRUCTIONS,
-                state=PromptState.APPROVED,
-                created_by=created_by,
-            ).prompts
+            )
+            made = write_prompts(wanted, state=PromptState.APPROVED, created_by=created_by).prompts
             for prompt in made:
                 prompt.label_class = label_class
             found[label_class.pk] = made
@@ -268,7 +268,7 @@ def _blend(first: LabelClass, wish: Wish, *, write: bool) -> Prompt:
     stored, _ = Prompt.objects.get_or_create(
         label_class=wish.label,
         technique="fusion",
-        text_key=text_key_of(text),
+        text_key=text_key(text),
         defaults={
             "dataset": first.dataset,
             "text": text,

@@ -26,7 +26,7 @@ from rq import Worker
 
 from synthreview.generation.generators.base import Health
 from synthreview.generation.services import generator
-from synthreview.prompting.services import author
+from synthreview.prompting.drafting import author
 from synthreview.scoring.models import ScorerVersion
 from synthreview.scoring.scorers.base import ScorerError
 from synthreview.scoring.scorers.clip_source import EMBEDDED_FOLDER, find_source

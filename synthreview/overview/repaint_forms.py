@@ -17,7 +17,8 @@ from synthreview.generation.models import GeneratedImage
 from synthreview.generation.options import OptionForm
 from synthreview.generation.services import Order, generator
 from synthreview.lib.images import BadImageError
-from synthreview.prompting.models import Prompt, PromptState, text_key_of
+from synthreview.lib.text import text_key
+from synthreview.prompting.models import Prompt, PromptState
 
 MAX_COUNT = 100
 MAX_MASK_BYTES = 4_000_000
@@ -104,7 +105,7 @@ class RepaintForm(OptionForm):
         prompt, _ = Prompt.objects.get_or_create(
             label_class=label,
             technique="inpaint",
-            text_key=text_key_of(text),
+            text_key=text_key(text),
             defaults={
                 "dataset": self.source.dataset,
                 "text": text,

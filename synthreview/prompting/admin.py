@@ -4,7 +4,7 @@ from typing import Any
 
 from django.contrib import admin
 
-from synthreview.prompting.models import Prompt
+from synthreview.prompting.models import Prompt, Writing
 
 
 @admin.register(Prompt)
@@ -13,3 +13,10 @@ class PromptAdmin(admin.ModelAdmin[Any]):
     list_filter = ["dataset", "technique", "state", "author"]
     search_fields = ["text"]
     list_select_related = ["dataset", "label_class"]
+
+
+@admin.register(Writing)
+class WritingAdmin(admin.ModelAdmin[Any]):
+    list_display = ["created_at", "dataset", "technique", "author", "asked", "written"]
+    list_filter = ["dataset", "technique", "author"]
+    list_select_related = ["dataset"]

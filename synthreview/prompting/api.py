@@ -22,7 +22,9 @@ from synthreview.catalog.permissions import Action, require
 from synthreview.lib.adapters import UnknownAdapterError
 from synthreview.prompting import services
 from synthreview.prompting.authors.base import AuthorError
+from synthreview.prompting.choosing import Strategy
 from synthreview.prompting.downloads import download
+from synthreview.prompting.drafting import author, plan
 from synthreview.prompting.importing import (
     Classes,
     PromptExistsError,
@@ -39,8 +41,9 @@ from synthreview.prompting.prompt_files import (
     PromptSpec,
     prompt_of,
 )
-from synthreview.prompting.techniques import TECHNIQUES
+from synthreview.prompting.techniques import TECHNIQUES, WRITTEN
 from synthreview.prompting.uploads import MAX_BYTES, drop_upload, find_upload, keep_upload
+from synthreview.prompting.wishes import Share, Wish, templates_of, varying
 
 MAX_ID = 2**63 - 1
 MAX_COUNT = 5_000
@@ -49,7 +52,6 @@ MAX_IDS = 10_000
 
 State = Literal["draft", "approved", "retired"]
 Kind = Literal["csv", "tsv", "jsonl"]
-Strategy = Literal["balanced", "pairwise", "grid"]
 TechniqueKey = Annotated[str, Field(json_schema_extra={"enum": list(TECHNIQUES)})]
 Id = Annotated[int, Field(ge=1, le=MAX_ID)]
 
@@ -68,6 +70,8 @@ class PromptOut(Schema):
     technique: str
     text: str
     slots: dict[str, str]
+    template: str = Field(description="what it was made from; empty where it was written whole")
+    flags: list[str] = Field(description="why a person should look at it")
     state: State
     author: str
     question: str
@@ -133,25 +137,40 @@ class Changed(Schema):
     changed: int
 
 
-class Wish(Schema):
+class SetIn(Schema):
+    """What is to be written over several techniques. No classes: all. No axes: the templates'."""
+
+    techniques: list[TechniqueKey] = Field(list(WRITTEN), min_length=1, max_length=len(TECHNIQUES))
+    classes: list[str] = Field([], max_length=1_000)
+    count: int = Field(20, ge=1, le=MAX_COUNT)
+    seed: int = Field(0, ge=0, le=2**31 - 1)
+    strategy: Strategy = Strategy.PAIRWISE
+    axes: dict[str, list[str]] | None = Field(
+        None, description="axis → names of its values; an empty list: all of them"
+    )
+    state: Literal["draft", "approved"] = "draft"
+
+
+class WishIn(Schema):
     """What is to be written. No classes: all. No axes: those of the template."""
 
     technique: TechniqueKey = "plain"
     classes: list[str] = Field([], max_length=1_000)
     count: int = Field(20, ge=1, le=MAX_COUNT)
-    template: str = Field("", max_length=500)
+    template: str = Field("", max_length=10_000, description="one on each line")
+    share: Share = Field(Share.EVEN, description="how many captions each of several templates gets")
     seed: int = Field(0, ge=0, le=2**31 - 1)
-    strategy: Strategy = "balanced"
+    strategy: Strategy = Strategy.BALANCED
     axes: dict[str, list[str]] | None = Field(
         None, description="axis → names of its values; an empty list: all of them"
     )
+    label: str = Field("", description="the class that the blends of a fusion are labelled with")
 
 
-class WriteWish(Wish):
+class WriteIn(WishIn):
     """The same, to be stored."""
 
     author: str = "wordlists"
-    label: str = Field("", description="the class that the blends of a fusion are labelled with")
     state: Literal["draft", "approved"] = "draft"
 
 
@@ -267,6 +286,8 @@ def _out(prompt: Prompt, slug: str) -> dict[str, Any]:
         "technique": prompt.technique,
         "text": prompt.text,
         "slots": prompt.slots,
+        "template": prompt.template,
+        "flags": [reason for _, reason in prompt.flags],
         "state": str(prompt.state),
         "author": prompt.author,
         "question": prompt.question,
@@ -317,20 +338,26 @@ def _spec(values: dict[str, Any]) -> PromptSpec:
         raise HttpError(422, f"This prompt is not taken: {error}.") from error
 
 
-def _arguments(dataset: Dataset, wish: Wish) -> dict[str, Any]:
-    if wish.technique not in TECHNIQUES:
+def _wish(dataset: Dataset, data: WishIn) -> Wish:
+    _check_techniques([data.technique])
+    return Wish(
+        dataset=dataset,
+        classes=_classes(dataset, data.classes) or list(dataset.classes.all()),
+        technique=data.technique,
+        count=data.count,
+        templates=templates_of(data.template),
+        share=data.share,
+        seed=data.seed,
+        strategy=data.strategy,
+        label=_class(dataset, data.label) if data.label else None,
+        **varying(data.axes),
+    )
+
+
+def _check_techniques(names: list[str]) -> None:
+    if unknown := [name for name in names if name not in TECHNIQUES]:
         known = ", ".join(TECHNIQUES)
-        raise HttpError(422, f"No technique is called {wish.technique[:40]!r}; known: {known}.")
-    return {
-        "dataset": dataset,
-        "classes": _classes(dataset, wish.classes) or list(dataset.classes.all()),
-        "technique": wish.technique,
-        "count": wish.count,
-        "template": wish.template,
-        "seed": wish.seed,
-        "strategy": wish.strategy,
-        "axes": wish.axes,
-    }
+        raise HttpError(422, f"No technique is called {unknown[0][:40]!r}; known: {known}.")
 
 
 # --- Prompts --------------------------------------------------------------------
@@ -408,17 +435,17 @@ def change_prompt(request: HttpRequest, pk: int, data: PromptChange) -> Any:
 
 
 @router.post("datasets/{slug:slug}/prompts/preview", response={200: PlanOut, **PROBLEMS})
-def preview_prompts(request: HttpRequest, slug: str, wish: Wish) -> Any:
+def preview_prompts(request: HttpRequest, slug: str, wish: WishIn) -> Any:
     """Say what the word lists would write, and show the first captions; nothing is stored."""
     dataset = dataset_for(request, slug, Action.CURATE)
     try:
-        plan = services.plan(**_arguments(dataset, wish))
+        planned = plan(_wish(dataset, wish))
     except ValueError as error:
         raise HttpError(422, str(error)) from error
     return {
-        "count": plan.count,
-        "combinations": plan.combinations,
-        "templates": list(plan.templates),
+        "count": planned.count,
+        "combinations": planned.combinations,
+        "templates": list(planned.templates),
         "classes": [
             {
                 "class": one.label_class.name,
@@ -428,47 +455,72 @@ def preview_prompts(request: HttpRequest, slug: str, wish: Wish) -> Any:
                 "pairs_covered": one.coverage.pairs_covered,
                 "pairs_total": one.coverage.pairs_total,
             }
-            for one in plan.classes
+            for one in planned.classes
         ],
         "samples": [
             {"class": label_class.name, "text": caption.text, "slots": dict(caption.slots)}
-            for label_class, caption in plan.samples
+            for label_class, caption in planned.samples
         ],
     }
 
 
 @router.post("datasets/{slug:slug}/prompts/write", response={201: WrittenOut, **PROBLEMS})
-def write_prompts(request: HttpRequest, slug: str, wish: WriteWish) -> Any:
+def write_prompts(request: HttpRequest, slug: str, wish: WriteIn) -> Any:
     """Write prompts and store them. Authors that need a worker are started elsewhere."""
     dataset = dataset_for(request, slug, Action.CURATE)
-    arguments = _arguments(dataset, wish)
     try:
-        if services.author(wish.author).needs_worker:
+        if author(wish.author).needs_worker:
             raise HttpError(
                 422, f"{wish.author!r} takes its time: use the page or manage.py write_prompts."
             )
         written = services.write_prompts(
-            **arguments,
+            _wish(dataset, wish),
             author_alias=wish.author,
-            label=_class(dataset, wish.label) if wish.label else None,
             state=PromptState(wish.state),
             created_by=signed_in(request),
         )
     except (ValueError, AuthorError, UnknownAdapterError) as error:
         raise HttpError(422, str(error)) from error
-    return Status(
-        201,
-        {
-            "asked": written.asked,
-            "written": len(written.prompts),
-            "prompts": [_out(prompt, slug) for prompt in written.prompts],
-            "dropped": [
-                {"text": one.caption.text, "reasons": [reason.text for reason in one.reasons]}
-                for _, one in written.dropped
-            ],
-            "notes": list(written.notes),
-        },
-    )
+    return Status(201, _written(slug, [written]))
+
+
+@router.post("datasets/{slug:slug}/prompts/write-set", response={201: WrittenOut, **PROBLEMS})
+def write_set(request: HttpRequest, slug: str, wish: SetIn) -> Any:
+    """Write prompts by word lists over several techniques, and store all of them or none."""
+    dataset = dataset_for(request, slug, Action.CURATE)
+    _check_techniques(wish.techniques)
+    try:
+        written = services.write_set(
+            Wish(
+                dataset=dataset,
+                classes=_classes(dataset, wish.classes) or list(dataset.classes.all()),
+                technique=wish.techniques[0],
+                count=wish.count,
+                seed=wish.seed,
+                strategy=wish.strategy,
+                **varying(wish.axes),
+            ),
+            techniques=wish.techniques,
+            state=PromptState(wish.state),
+            created_by=signed_in(request),
+        )
+    except ValueError as error:
+        raise HttpError(422, str(error)) from error
+    return Status(201, _written(slug, list(written.values())))
+
+
+def _written(slug: str, written: list[services.Written]) -> dict[str, Any]:
+    return {
+        "asked": sum(one.asked for one in written),
+        "written": sum(len(one.prompts) for one in written),
+        "prompts": [_out(prompt, slug) for one in written for prompt in one.prompts],
+        "dropped": [
+            {"text": judged.caption.text, "reasons": [reason.text for reason in judged.reasons]}
+            for one in written
+            for _, judged in one.dropped
+        ],
+        "notes": [note for one in written for note in one.notes],
+    }
 
 
 # --- Files ----------------------------------------------------------------------
@@ -574,7 +626,7 @@ def list_techniques(request: HttpRequest) -> Any:
 @router.get("authors", response={200: list[AuthorOut], 401: Problem})
 def list_authors(request: HttpRequest) -> Any:
     """List who can write captions here."""
-    found = [(alias, services.author(alias)) for alias in settings.AUTHORS]
+    found = [(alias, author(alias)) for alias in settings.AUTHORS]
     return [
         {
             "alias": alias,

@@ -7,41 +7,69 @@ from typing import Any
 
 from django import forms
 from django.conf import settings
+from django.core.validators import ProhibitNullCharactersValidator
 
 from synthreview.catalog.forms import ClassesField
 from synthreview.catalog.models import Dataset, LabelClass
-from synthreview.lib.text import normalised
-from synthreview.prompting.coverage import Strategy
+from synthreview.lib.text import text_key
+from synthreview.prompting.choosing import Strategy
+from synthreview.prompting.drafting import author
 from synthreview.prompting.models import Prompt, PromptState
-from synthreview.prompting.services import author, template_for
-from synthreview.prompting.techniques import TECHNIQUES, WRITTEN
+from synthreview.prompting.planning import check_templates
+from synthreview.prompting.techniques import TECHNIQUE_CHOICES, TECHNIQUES, WRITTEN
+from synthreview.prompting.template import MAX_LENGTH
+from synthreview.prompting.wishes import Share, Wish, templates_of
 
 MAX_COUNT = 5_000
 MAX_SEED = 2**31 - 1
-TECHNIQUE_TITLES = [(key, TECHNIQUES[key].title) for key in WRITTEN]
+MAX_TEMPLATES = 20
+SET = "set"  # all text techniques together
 
 
 class WriteForm(forms.Form):
     """What prompts to write for `dataset`."""
 
-    technique = forms.ChoiceField(choices=TECHNIQUE_TITLES, widget=forms.RadioSelect)
+    technique = forms.ChoiceField(
+        choices=[(SET, "All text techniques"), *TECHNIQUE_CHOICES], widget=forms.RadioSelect
+    )
     classes = ClassesField()
     template = forms.CharField(
         required=False,
-        max_length=500,
-        help_text="Leave it empty for the technique's own template.",
+        label="Templates",
+        max_length=MAX_TEMPLATES * (MAX_LENGTH + 2),
+        widget=forms.Textarea(attrs={"rows": 3, "spellcheck": "false"}),
+        help_text="One on a line. Leave it empty for the technique's own.",
     )
-    count = forms.IntegerField(label="How many", min_value=1, max_value=MAX_COUNT, initial=20)
+    share = forms.ChoiceField(
+        label="Where templates take turns",
+        choices=[(share.value, share.label.capitalize()) for share in Share],
+        initial=Share.EVEN,
+        required=False,
+    )
+    varied = forms.MultipleChoiceField(
+        label="Axes", required=False, widget=forms.CheckboxSelectMultiple
+    )
     strategy = forms.ChoiceField(
         label="Combinations",
         choices=[(strategy.value, strategy.label.capitalize()) for strategy in Strategy],
         initial=Strategy.BALANCED,
         required=False,
     )
+    label = forms.ModelChoiceField(
+        LabelClass.objects.none(),
+        required=False,
+        label="Label of the blends",
+        empty_label="Each class with its own kind",
+        help_text="Say which class the blend of two counts as, before anything is drawn.",
+    )
+    count = forms.IntegerField(label="How many", min_value=1, max_value=MAX_COUNT, initial=20)
     author = forms.ChoiceField(label="Written by")
     # The same seed gives the same captions: what the preview shows is what is stored.
     seed = forms.IntegerField(
-        required=False, min_value=0, max_value=MAX_SEED, widget=forms.HiddenInput
+        required=False,
+        min_value=0,
+        max_value=MAX_SEED,
+        help_text="The same seed gives the same captions.",
     )
 
     def __init__(self, *args: Any, dataset: Dataset, **kwargs: Any) -> None:
@@ -53,20 +81,24 @@ class WriteForm(forms.Form):
             for alias in settings.AUTHORS
             if not author(alias).needs_worker
         ]
-        classes = self.fields["classes"]
-        assert isinstance(classes, ClassesField)
-        classes.queryset = dataset.classes.all()
+        for name in ("classes", "label"):
+            field = self.fields[name]
+            assert isinstance(field, forms.ModelChoiceField)
+            field.queryset = dataset.classes.all()
         self.initial = {
             "technique": WRITTEN[0],
             "classes": dataset.classes.all(),
             "author": authors[0][0] if authors else "",
-            "seed": secrets.randbelow(MAX_SEED),
+            "seed": secrets.randbelow(1_000_000),
             **self.initial,
         }
         self.axes = {axis.name: axis for axis in dataset.axes.prefetch_related("values")}
+        varied = self.fields["varied"]
+        assert isinstance(varied, forms.MultipleChoiceField)
+        varied.choices = [(name, name) for name in self.axes]
         for name, axis in self.axes.items():
             self.fields[f"axis-{name}"] = forms.MultipleChoiceField(
-                label=name.replace("-", " ").capitalize(),
+                label=f"Values of {name}",
                 required=False,
                 choices=[(value.name, value.name) for value in axis.values.all()],
                 widget=forms.CheckboxSelectMultiple,
@@ -77,35 +109,56 @@ class WriteForm(forms.Form):
             widget=forms.Select if len(authors) > 1 else forms.HiddenInput,
         )
 
+    def clean_template(self) -> tuple[str, ...]:
+        templates = templates_of(self.cleaned_data["template"])
+        if len(templates) > MAX_TEMPLATES:
+            raise forms.ValidationError(
+                f"These are {len(templates)} templates; {MAX_TEMPLATES} can take turns."
+            )
+        return templates
+
     def clean(self) -> dict[str, Any]:
         cleaned: dict[str, Any] = super().clean() or self.cleaned_data
-        if {"technique", "template"} <= set(cleaned):
+        technique = cleaned.get("technique")
+        if technique in TECHNIQUES and "template" in cleaned:
             try:
-                template_for(cleaned["technique"], cleaned["template"], set(self.axes))
+                check_templates(technique, cleaned["template"], self.axes)
             except ValueError as error:
                 self.add_error("template", str(error))
         return cleaned
 
-    def axis_fields(self) -> list[forms.BoundField]:
-        """The fields that restrict an axis to some of its values."""
-        return [self[f"axis-{name}"] for name in self.axes]
+    @property
+    def is_set(self) -> bool:
+        """Whether it asks for all text techniques together."""
+        return bool(self.cleaned_data["technique"] == SET)
 
     @property
-    def wish(self) -> dict[str, Any]:
-        """The arguments of `services.preview` and `services.write_prompts`."""
+    def axis_rows(self) -> list[tuple[str, forms.BoundField, int, bool]]:
+        """Each axis: its name, the field of its values, how many are ticked, whether it varies."""
+        varied = {str(name) for name in self["varied"].value() or ()}
+        fields = [(name, self[f"axis-{name}"]) for name in self.axes]
+        return [
+            (name, field, len(ticked := field.value() or ()), name in varied or bool(ticked))
+            for name, field in fields
+        ]
+
+    @property
+    def wish(self) -> Wish:
+        """What is asked for; of a set the first technique stands for all."""
         cleaned = self.cleaned_data
-        chosen = {name: cleaned.get(f"axis-{name}") for name in self.axes}
-        return {
-            "axes": {name: values for name, values in chosen.items() if values} or None,
-            "strategy": Strategy(cleaned["strategy"] or Strategy.BALANCED),
-            "dataset": self.dataset,
-            "classes": list(cleaned["classes"]),
-            "technique": cleaned["technique"],
-            "count": cleaned["count"],
-            "author_alias": cleaned["author"],
-            "template": cleaned["template"],
-            "seed": cleaned["seed"] or 0,
-        }
+        return Wish(
+            dataset=self.dataset,
+            classes=list(cleaned["classes"]),
+            technique=WRITTEN[0] if self.is_set else cleaned["technique"],
+            count=cleaned["count"],
+            templates=() if self.is_set else cleaned["template"],
+            strategy=Strategy(cleaned["strategy"] or Strategy.BALANCED),
+            axes=tuple(name for name in self.axes if name in cleaned["varied"]) or None,
+            values={name: ticked for name in self.axes if (ticked := cleaned[f"axis-{name}"])},
+            seed=cleaned["seed"] or 0,
+            label=cleaned["label"] if cleaned["technique"] == "fusion" else None,
+            share=Share(cleaned["share"] or Share.EVEN),
+        )
 
 
 class PromptFilterForm(forms.Form):
@@ -115,7 +168,7 @@ class PromptFilterForm(forms.Form):
         LabelClass.objects.none(), required=False, label="Class", empty_label="All classes"
     )
     technique = forms.ChoiceField(
-        required=False, choices=[("", "All techniques"), *TECHNIQUE_TITLES]
+        required=False, choices=[("", "All techniques"), *TECHNIQUE_CHOICES]
     )
     state = forms.ChoiceField(
         required=False,
@@ -138,6 +191,47 @@ class PromptFilterForm(forms.Form):
         return {name: value for name, value in self.cleaned_data.items() if value}
 
 
+FLAGGED = "flagged"
+
+
+class PromptListForm(PromptFilterForm):
+    """Which prompts the list shows: also those of one writing, flagged ones, and by words."""
+
+    flags = forms.ChoiceField(
+        required=False,
+        label="Flags",
+        choices=[("", "Flagged or not"), (FLAGGED, "To be looked at")],
+    )
+    q = forms.CharField(
+        required=False,
+        label="Words",
+        max_length=200,
+        validators=[ProhibitNullCharactersValidator()],
+        widget=forms.TextInput(attrs={"type": "search"}),
+    )
+    writing = forms.IntegerField(
+        required=False, min_value=1, max_value=2**63 - 1, widget=forms.HiddenInput
+    )
+
+    @property
+    def chosen(self) -> dict[str, Any]:
+        found = super().chosen
+        if "q" in found:
+            found["text__icontains"] = found.pop("q")
+        return {name: value for name, value in found.items() if name != "flags"}
+
+    @property
+    def is_flagged(self) -> bool:
+        self.is_valid()
+        return self.cleaned_data.get("flags") == FLAGGED
+
+    @property
+    def query(self) -> dict[str, str]:
+        """The filters of an address."""
+        self.is_valid()
+        return {name: self.data[name] for name, value in self.cleaned_data.items() if value}
+
+
 class CaptionForm(forms.Form):
     """The words of one prompt."""
 
@@ -152,7 +246,7 @@ class CaptionForm(forms.Form):
 
     def clean_text(self) -> str:
         text = " ".join(self.cleaned_data["text"].split())
-        if not (key := normalised(text)):
+        if not (key := text_key(text)):
             raise forms.ValidationError("Say something: the caption is empty.")
         same = Prompt.objects.filter(
             label_class=self.prompt.label_class_id, technique=self.prompt.technique, text_key=key

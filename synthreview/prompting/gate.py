@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 from rapidfuzz.distance import Indel
 
-from synthreview.lib.text import normalised, plural, without_article, without_note
+from synthreview.lib.text import normalised, plural, text_key, without_article, without_note
 from synthreview.prompting.authors.asking import LANGUAGES
 from synthreview.prompting.authors.base import Caption
 from synthreview.prompting.gate_words import (
@@ -244,7 +244,7 @@ class _NearDuplicates:
 
     def take(self, caption: Caption) -> Reason | None:
         """Remember the caption, or say which one it repeats."""
-        key = normalised(caption.text)
+        key = text_key(caption.text)
         if key in self._keys:
             return Reason("duplicate", "The same caption is there already.")
         reason = self._near_by_words(caption) or self._near_by_meaning(caption)
@@ -303,7 +303,7 @@ class _NearDuplicates:
         if self._vectors:
             self._rows[len(self._taken)] = self._vectors[caption.text]
         self._taken.append(caption)
-        self._keys.add(normalised(caption.text))
+        self._keys.add(text_key(caption.text))
 
 
 _SMALL = frozenset("a an the of in on at by to with and is are its their".split())

@@ -22,8 +22,8 @@ from django.db import IntegrityError, transaction
 from synthreview.accounts.models import User
 from synthreview.catalog.models import Dataset, LabelClass
 from synthreview.catalog.services import add_class
-from synthreview.lib.text import normalised
-from synthreview.prompting.models import Prompt, PromptQuerySet, PromptState, text_key_of
+from synthreview.lib.text import text_key
+from synthreview.prompting.models import Prompt, PromptQuerySet, PromptState
 from synthreview.prompting.prompt_files import (
     SLOT_NAME,
     BadLine,
@@ -195,7 +195,7 @@ class _Seen:
         self._lines = array("Q")
 
     def add(self, prompt: PromptSpec, class_name: str) -> None:
-        key = f"{class_name}\0{prompt.technique}\0{normalised(prompt.text)}"
+        key = f"{class_name}\0{prompt.technique}\0{text_key(prompt.text)}"
         self._digests.frombytes(blake2b(key.encode(), digest_size=16).digest())
         self._lines.append(prompt.line)
 
@@ -291,7 +291,7 @@ def _row(
         label_class=label_class,
         technique=one.technique,
         text=one.text,
-        text_key=text_key_of(one.text),
+        text_key=text_key(one.text),
         slots=dict(one.slots),
         state=PromptState(one.state),
         author=one.author,

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
 from typing import TYPE_CHECKING, Any, Self
 
 from django.conf import settings
 from django.core.validators import ProhibitNullCharactersValidator
 from django.db import models
-from django.db.models import Q
+from django.db.models import Q, Sum
 
 from synthreview.catalog.models import Dataset, LabelClass
-from synthreview.lib.text import normalised, with_article
+from synthreview.lib.text import text_key, with_article
+from synthreview.prompting.learning import Tally
 from synthreview.prompting.techniques import (
     CARRIER,
     INSTRUCTION_SLOTS,
@@ -25,17 +25,35 @@ if TYPE_CHECKING:
     from synthreview.accounts.models import User
 
 
-# PostgreSQL's index takes 2,704 bytes in a row; longer keys end with a checksum instead.
-MAX_KEY_BYTES = 2_000
+class Writing(models.Model):
+    """One wish that captions were written for, and what was not kept of them; it never changes.
 
+    `wish` is what was asked for (`wishes.Wish.facts`). `dropped` holds the first DROPPED_KEPT of
+    `dropped_count` captions that the gate refused: {"class", "text", "reasons": [[code, text]]}.
+    """
 
-def text_key_of(text: str) -> str:
-    """Return what a caption is told apart by: its normal form, shortened where it is long."""
-    key = normalised(text)
-    data = key.encode()
-    if len(data) <= MAX_KEY_BYTES:
-        return key
-    return f"{key[:200]}… sha256:{hashlib.sha256(data).hexdigest()}"
+    DROPPED_KEPT = 500
+
+    dataset = models.ForeignKey(Dataset, on_delete=models.CASCADE, related_name="+")
+    technique = models.CharField(max_length=20, choices=TECHNIQUE_CHOICES)
+    author = models.CharField(max_length=60)
+    author_version = models.CharField(max_length=60, blank=True)
+    wish = models.JSONField(default=dict)
+    asked = models.PositiveIntegerField()
+    written = models.PositiveIntegerField()
+    dropped_count = models.PositiveIntegerField(default=0)
+    dropped = models.JSONField(default=list)
+    notes = models.JSONField(default=list)
+    created_at = models.DateTimeField(auto_now_add=True)
+    created_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
+    )
+
+    class Meta:
+        ordering = ["-pk"]
+
+    def __str__(self) -> str:
+        return f"{self.get_technique_display()} by {self.author}"
 
 
 class PromptState(models.TextChoices):
@@ -55,19 +73,34 @@ class PromptQuerySet(models.QuerySet["Prompt"]):
 class Prompt(models.Model):
     """One caption to be drawn: its words, and what each slot of it says.
 
-    `slots` maps an axis to the words in the caption ("environment": "on the beach").
-    It ends APPROVED (may be drawn) or RETIRED (kept, as evidence for its images).
+    `slots` maps an axis to the words in the caption ("environment": "on the beach"). `template`
+    is what it was made from, empty where a person or a model wrote it whole. `flags` say why a
+    person should look at it: [[code, sentence], …]. It ends APPROVED (may be drawn) or RETIRED
+    (kept, as evidence for its images).
     """
 
-    dataset = models.ForeignKey(Dataset, on_delete=models.CASCADE, related_name="+")
-    label_class = models.ForeignKey(LabelClass, on_delete=models.CASCADE, related_name="+")
+    # Other indexes begin with these two columns; fewer of them make an import shorter.
+    dataset = models.ForeignKey(Dataset, on_delete=models.CASCADE, related_name="+", db_index=False)
+    label_class = models.ForeignKey(
+        LabelClass, on_delete=models.CASCADE, related_name="+", db_index=False
+    )
     technique = models.CharField(max_length=20, choices=TECHNIQUE_CHOICES)
     text = models.CharField(max_length=4000, validators=[ProhibitNullCharactersValidator()])
     text_key = models.CharField(max_length=4000, editable=False)
     slots = models.JSONField(default=dict, blank=True)
+    template = models.CharField(max_length=500, blank=True)
+    flags = models.JSONField(default=list, blank=True)
     state = models.CharField(max_length=10, choices=PromptState, default=PromptState.DRAFT)
     author = models.CharField(max_length=60, default="person")
     author_version = models.CharField(max_length=60, blank=True)
+    writing = models.ForeignKey(
+        Writing,
+        null=True,
+        blank=True,
+        on_delete=models.SET_NULL,
+        related_name="prompts",
+        db_index=False,
+    )
     created_at = models.DateTimeField(auto_now_add=True)
     created_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
@@ -90,13 +123,20 @@ class Prompt(models.Model):
             ),
             models.CheckConstraint(name="prompting_prompt_text_given", condition=~Q(text_key="")),
         ]
-        indexes = [models.Index(fields=["dataset", "state"], name="prompting_prompt_by_state")]
+        indexes = [
+            models.Index(fields=["dataset", "state"], name="prompting_prompt_by_state"),
+            models.Index(
+                fields=["writing"],
+                name="prompting_prompt_by_writing",
+                condition=Q(writing__isnull=False),
+            ),
+        ]
 
     def __str__(self) -> str:
         return self.text
 
     def save(self, *args: Any, **kwargs: Any) -> None:
-        self.text_key = text_key_of(self.text)
+        self.text_key = text_key(self.text)
         super().save(*args, **kwargs)
 
     @property
@@ -115,3 +155,34 @@ class Prompt(models.Model):
     def label_note(self) -> str:
         """Why it has its label, where that is not plain to see."""
         return label_note(self.technique, self.label_class.name, self.slots)
+
+
+class PromptOutcomeQuerySet(models.QuerySet["PromptOutcome"]):
+    def by_template(self, dataset: Dataset, technique: str) -> dict[str, Tally]:
+        """Return what people made of the images of each template of a technique."""
+        rows = self.filter(prompt__dataset=dataset, prompt__technique=technique)
+        sums = rows.values_list("prompt__template").annotate(Sum("approved"), Sum("rejected"))
+        return {template: Tally(*counts) for template, *counts in sums}
+
+
+class PromptOutcome(models.Model):
+    """How many images of a prompt people approved and rejected, when that was counted last.
+
+    The stage in which they decide counts it and tells it here (`services.record_outcomes`),
+    because this stage must not look there. It ends with its prompt.
+    """
+
+    prompt = models.OneToOneField(
+        Prompt, on_delete=models.CASCADE, primary_key=True, related_name="outcome"
+    )
+    approved = models.PositiveIntegerField(default=0)
+    rejected = models.PositiveIntegerField(default=0)
+
+    objects = PromptOutcomeQuerySet.as_manager()
+
+    def __str__(self) -> str:
+        return f"{self.approved} approved, {self.rejected} rejected"
+
+    @property
+    def tally(self) -> Tally:
+        return Tally(self.approved, self.rejected)

@@ -6,10 +6,12 @@ page shows a `Plan` of it before anything is written.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import dataclasses
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from synthreview.catalog.models import AxisValue, Dataset, ForbiddenPair, LabelClass
+from synthreview.catalog.models import AxisValue, ForbiddenPair, LabelClass
 from synthreview.lib.text import normalised, with_article, without_note
 from synthreview.prompting import gate
 from synthreview.prompting.authors.base import Caption, WriteRequest
@@ -24,9 +26,9 @@ from synthreview.prompting.techniques import (
     templates_for,
 )
 from synthreview.prompting.template import CLASS, check_template, slot_names
+from synthreview.prompting.wishes import Wish
 
 Choice = tuple[str, str]  # name of the value, its words in a caption
-Selection = Mapping[str, Sequence[str]]  # axis → names of values; none of them: all
 SHIPPED_SLOTS = ("surface", "change", "edit")
 NO_LABEL = gate.Reason(
     "label", "It does not say what carries the look, so its label cannot be known beforehand."
@@ -34,70 +36,62 @@ NO_LABEL = gate.Reason(
 
 
 class Stock:
-    """A dataset's axes, classes and forbidden pairs, read with five queries."""
+    """A dataset's axes, classes and forbidden pairs as a wish needs them, read with five queries.
 
-    def __init__(self, dataset: Dataset, *, label: LabelClass | None = None) -> None:
-        self.dataset = dataset
-        self.label = label  # of a fusion, chosen by the curator
+    Raises ValueError where the wish names an axis, a value or a slot that is not there.
+    """
+
+    def __init__(self, wish: Wish) -> None:
+        dataset = wish.dataset
+        self.wish = wish
         self.classes = list(dataset.classes.all())
-        self.axes: dict[str, list[AxisValue]] = {axis.name: [] for axis in dataset.axes.all()}
-        values = AxisValue.objects.filter(axis__dataset=dataset).select_related("axis")
-        for value in values.prefetch_related("classes"):
-            self.axes[value.axis.name].append(value)
+        axes = {axis.pk: axis.name for axis in dataset.axes.all()}
+        self.axes: dict[str, list[AxisValue]] = {name: [] for name in axes.values()}
+        for value in AxisValue.objects.filter(axis__dataset=dataset):
+            self.axes[axes[value.axis_id]].append(value)
+        self._classes_of: defaultdict[int, set[int]] = defaultdict(set)
+        own = AxisValue.classes.through.objects.filter(axisvalue__axis__dataset=dataset)
+        for value_pk, class_pk in own.values_list("axisvalue_id", "labelclass_id"):
+            self._classes_of[value_pk].add(class_pk)
         self._pairs = list(
             ForbiddenPair.objects.filter(dataset=dataset).select_related(
                 "first__axis", "second__axis"
             )
         )
+        self._forbidden: dict[int, tuple[tuple[Choice, Choice], ...]] = {}
         self._by_name = {
             normalised(name): one for one in self.classes for name in (one.name, *one.synonyms)
         }
         self.none_of_these = next((c for c in self.classes if c.is_none_of_these), None)
+        self._check_axes()
+        check_templates(wish.technique, wish.templates, self.axes)
+        added = (*(wish.axes or ()), *wish.values)
+        self.templates = templates_for(wish.technique, wish.templates, added)
+        self._varied = None if wish.axes is None else frozenset(added)
 
     # --- Templates and axes -------------------------------------------------------
 
-    def templates(
-        self, technique: str, template: str = "", selection: Selection | None = None
-    ) -> tuple[str, ...]:
-        """Return the templates to write with. Raises ValueError where one is wrong."""
-        self._check_selection(selection)
-        chosen = templates_for(technique, template, selection)
-        if template:
-            brought = own_slots(technique)
-            check_template(template, {*self.axes, *brought})
-            if CARRIER in brought and CARRIER not in slot_names(template):
-                raise ValueError(
-                    f"The template must contain {{{CARRIER}}}: it is what the label goes by."
-                )
-        return chosen
-
-    def _check_selection(self, selection: Selection | None) -> None:
-        for axis, names in (selection or {}).items():
+    def _check_axes(self) -> None:
+        for axis in (*(self.wish.axes or ()), *self.wish.values):
             if axis not in self.axes:
                 known = ", ".join(sorted(self.axes)) or "none yet"
                 raise ValueError(f"The dataset has no axis {axis!r}; its axes: {known}.")
+        for axis, names in self.wish.values.items():
             there = {value.name for value in self.axes[axis]}
             if unknown := [name for name in names if name not in there]:
                 raise ValueError(f"The axis {axis!r} has no value {unknown[0]!r}.")
 
-    def choices(
-        self,
-        label_class: LabelClass,
-        technique: str,
-        templates: Iterable[str],
-        selection: Selection | None = None,
-    ) -> dict[str, list[Choice]]:
+    def choices(self, label_class: LabelClass) -> dict[str, list[Choice]]:
         """Return the values of every slot for this class. Raises ValueError where no label is."""
         found: dict[str, list[Choice]] = {}
-        for slot in dict.fromkeys(slot for text in templates for slot in slot_names(text)):
+        for slot in dict.fromkeys(slot for text in self.templates for slot in slot_names(text)):
             if slot == CLASS:
                 continue
             if slot in self.axes:
-                if selection is not None and slot not in selection and slot != CARRIER:
-                    continue
-                chosen = (selection or {}).get(slot)
-                found[slot] = self._values(slot, label_class, set(chosen or ()))
-            elif own := self._own_values(slot, label_class, technique):
+                if self._varied is None or slot in self._varied or slot == CARRIER:
+                    narrowed = set(self.wish.values.get(slot, ()))
+                    found[slot] = self._values(slot, label_class, narrowed)
+            elif own := self._own_values(slot, label_class):
                 found[slot] = own
         return found
 
@@ -113,10 +107,10 @@ class Stock:
             for value in self.axes[axis]
             if (not chosen or value.name in chosen)
             and value.pk not in apart
-            and (not (own := list(value.classes.all())) or label_class in own)
+            and (not (own := self._classes_of.get(value.pk)) or label_class.pk in own)
         ]
 
-    def _own_values(self, slot: str, label_class: LabelClass, technique: str) -> list[Choice]:
+    def _own_values(self, slot: str, label_class: LabelClass) -> list[Choice]:
         """Return what a technique brings itself; an axis of that name would come first."""
         others = [
             (one.name, without_note(one.name))
@@ -138,7 +132,7 @@ class Stock:
             return [c for c in [*others, *self._shipped("word")] if normalised(c[0]) not in mine]
         if slot == "partner":
             same = (label_class.name, f"another {without_note(label_class.name)}")
-            if self.label is None:
+            if self.wish.label is None:
                 return [same]
             return [same, *((name, with_article(words)) for name, words in others)]
         return self._shipped(slot) if slot in SHIPPED_SLOTS else []
@@ -148,6 +142,11 @@ class Stock:
 
     def forbidden(self, label_class: LabelClass) -> tuple[tuple[Choice, Choice], ...]:
         """Return the pairs of (axis, name) that must not meet for this class."""
+        if label_class.pk not in self._forbidden:
+            self._forbidden[label_class.pk] = self._forbidden_of(label_class)
+        return self._forbidden[label_class.pk]
+
+    def _forbidden_of(self, label_class: LabelClass) -> tuple[tuple[Choice, Choice], ...]:
         return tuple(
             (
                 (pair.first.axis.name, pair.first.name),
@@ -160,12 +159,12 @@ class Stock:
     # --- Labels -------------------------------------------------------------------
 
     def labelled(
-        self, technique: str, label_class: LabelClass, judged: gate.Judged
+        self, label_class: LabelClass, judged: gate.Judged
     ) -> tuple[LabelClass, gate.Judged]:
         """Return the caption with its true label, which is known before anything is drawn."""
-        rule = TECHNIQUES[technique].label_rule
+        rule = TECHNIQUES[self.wish.technique].label_rule
         if rule is LabelRule.CHOSEN:
-            return self.label or label_class, judged
+            return self.wish.label or label_class, judged
         if rule is not LabelRule.CARRIER:
             return label_class, judged
         carrier = judged.caption.slots.get(CARRIER) or self._carrier_in(judged, label_class)
@@ -174,14 +173,26 @@ class Stock:
         if label is None or label == label_class:
             return label_class, gate.Judged(judged.caption, gate.Outcome.DROPPED, (NO_LABEL,))
         slots = {**judged.caption.slots, CARRIER: carrier, LOOK: without_note(label_class.name)}
-        caption = Caption(judged.caption.text, slots)
+        caption = dataclasses.replace(judged.caption, slots=slots)
         return label, gate.Judged(caption, judged.outcome, judged.reasons)
 
     def _carrier_in(self, judged: gate.Judged, label_class: LabelClass) -> str:
         """Return the one carrier that a caption of a language model names."""
-        known = self._own_values(CARRIER, label_class, "adversarial")
+        known = self._own_values(CARRIER, label_class)
         named = [words for _, words in known if gate.mentions(judged.caption.text, [words])]
         return named[0] if len(named) == 1 else ""
+
+
+def check_templates(technique: str, templates: Iterable[str], axes: Iterable[str]) -> None:
+    """Raise ValueError where a template is wrong, or names a slot that is neither axis nor own."""
+    brought = own_slots(technique)
+    known = {*axes, *brought}
+    for template in templates:
+        check_template(template, known)
+        if CARRIER in brought and CARRIER not in slot_names(template):
+            raise ValueError(
+                f"The template must contain {{{CARRIER}}}: it is what the label goes by."
+            )
 
 
 def drawable(classes: Iterable[LabelClass]) -> list[LabelClass]:
@@ -194,8 +205,7 @@ def drawable(classes: Iterable[LabelClass]) -> list[LabelClass]:
 
 def space_of(request: WriteRequest) -> Space:
     """Return the combinations that the request leaves open."""
-    templates = (request.template, *request.more_templates)
-    slots = dict.fromkeys(slot for text in templates for slot in slot_names(text))
+    slots = dict.fromkeys(slot for text in request.templates for slot in slot_names(text))
     axes = {
         slot: [name for name, _ in request.axes[slot]] for slot in slots if request.axes.get(slot)
     }
@@ -257,6 +267,14 @@ class Plan:
     @property
     def combinations(self) -> int:
         return sum(one.combinations for one in self.classes)
+
+    @property
+    def for_all_pairs(self) -> int:
+        return sum(one.for_all_pairs for one in self.classes)
+
+    @property
+    def covered_by(self) -> int:
+        return sum(one.covered_by for one in self.classes)
 
     @property
     def pairs_covered(self) -> int:

@@ -176,19 +176,19 @@ def own_slots(technique: str) -> frozenset[str]:
 
 
 def templates_for(
-    technique: str, template: str = "", axes: Iterable[str] | None = None
+    technique: str, given: Iterable[str] = (), axes: Iterable[str] = ()
 ) -> tuple[str, ...]:
-    """Return the templates to write with, taking turns; a given one is the only one.
+    """Return the templates to write with; `given` ones replace the technique's own.
 
     Chosen `axes` without a slot in the technique's own templates get one, where the words
     of such an axis stand in a caption ("colour" before the class, "light" behind it).
-    Raises ValueError where the given template is wrong.
+    Raises ValueError where a given template is wrong.
     """
-    if template:
-        parse(template)
-        return (template,)
-    own = TECHNIQUES[technique].templates
-    return tuple(_with_axes(text, axes) for text in own) if axes is not None else own
+    if given := tuple(given):
+        for template in given:
+            parse(template)
+        return given
+    return tuple(_with_axes(text, tuple(axes)) for text in TECHNIQUES[technique].templates)
 
 
 def _with_axes(template: str, axes: Iterable[str]) -> str:

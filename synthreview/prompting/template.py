@@ -206,6 +206,7 @@ def _stray(text: str, at: int) -> str:
 # --- Filling --------------------------------------------------------------------
 
 
+@functools.lru_cache(maxsize=8_192)
 def _spoken(words: str) -> str:
     return without_note(words.replace(_MARK, "").replace(_CAPITAL_MARK, ""))
 

@@ -2,12 +2,13 @@
 
 from django.urls import path
 
-from synthreview.prompting import file_views, views
+from synthreview.prompting import file_views, views, write_views
 
 urlpatterns = [
     path("d/<slug:slug>/prompts/", views.prompts, name="prompts"),
-    path("d/<slug:slug>/prompts/write", views.write, name="prompts-write"),
-    path("d/<slug:slug>/prompts/preview", views.preview, name="prompts-preview"),
+    path("d/<slug:slug>/prompts/write", write_views.write, name="prompts-write"),
+    path("d/<slug:slug>/prompts/preview", write_views.preview, name="prompts-preview"),
+    path("d/<slug:slug>/prompts/writings/", write_views.writings, name="writings"),
     path("d/<slug:slug>/prompts/state", views.change_state, name="prompts-state"),
     path("d/<slug:slug>/prompts/import/", file_views.import_file, name="prompts-import"),
     path(

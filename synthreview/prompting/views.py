@@ -1,4 +1,4 @@
-"""Pages of prompting: the list of prompts, the form that writes them, one caption."""
+"""Pages of the captions: the list with its filters and keys, one caption, many at once."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from django.contrib import messages
 from django.core.paginator import Paginator
 from django.db import IntegrityError, transaction
 from django.db.models import Count, Q
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.http import urlencode
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
@@ -16,100 +16,50 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 from synthreview.catalog.models import Dataset
 from synthreview.catalog.pages import dataset_context, open_dataset, page_or_part, signed_in
 from synthreview.catalog.permissions import Action
-from synthreview.prompting import services
-from synthreview.prompting.authors.base import AuthorError
-from synthreview.prompting.forms import CaptionForm, PromptFilterForm, WriteForm
-from synthreview.prompting.models import Prompt, PromptState
-from synthreview.prompting.techniques import TECHNIQUES, WRITTEN
+from synthreview.prompting import gate, services
+from synthreview.prompting.forms import CaptionForm, PromptListForm
+from synthreview.prompting.keys import KEYS
+from synthreview.prompting.models import Prompt, PromptQuerySet, PromptState, Writing
 
 PAGE = 50
-PREVIEWED = 20
 
 
 @require_GET
 def prompts(request: HttpRequest, slug: str) -> HttpResponse:
-    """List the prompts beside the form that writes more; for htmx the list alone."""
+    """List the prompts; for htmx the list alone."""
     dataset, context = open_dataset(request, slug)
-    context |= _list_context(request, dataset) | {"form": WriteForm(dataset=dataset)}
+    filters = PromptListForm(request.GET, dataset=dataset)
+    context |= _list_context(dataset, filters, request.GET.get("page"))
+    context |= {"keys": KEYS, "writing": _writing(dataset, filters)}
+    context["text_threshold"] = gate.TEXT_THRESHOLD
     return page_or_part(request, "prompting/prompts.html", "prompting/_list.html", context)
 
 
-def _list_context(request: HttpRequest, dataset: Dataset) -> dict[str, Any]:
-    filters = PromptFilterForm(request.GET, dataset=dataset)
+def _list_context(
+    dataset: Dataset, filters: PromptListForm, page: str | None = None
+) -> dict[str, Any]:
     rows = Prompt.objects.filter(dataset=dataset)
-    found = rows.filter(**filters.chosen).select_related("label_class")
-    query = {name: request.GET[name] for name in filters.chosen}
+    found = _found(dataset, filters)
     return {
         "filters": filters,
-        "page": Paginator(found, PAGE).get_page(request.GET.get("page")),
-        "query": urlencode(query),
+        "page": Paginator(found.select_related("label_class"), PAGE).get_page(page),
+        "query": urlencode(filters.query),
         "counts": rows.aggregate(
             all=Count("pk"),
             drafts=Count("pk", filter=Q(state=PromptState.DRAFT)),
             approved=Count("pk", filter=Q(state=PromptState.APPROVED)),
         ),
-        "axis_names": [axis.name for axis in dataset.axes.all()],
-        "techniques": [TECHNIQUES[key] for key in WRITTEN],
     }
 
 
-# --- Writing --------------------------------------------------------------------
+def _found(dataset: Dataset, filters: PromptListForm) -> PromptQuerySet:
+    rows = Prompt.objects.filter(dataset=dataset, **filters.chosen)
+    return rows.exclude(flags=[]) if filters.is_flagged else rows
 
 
-@require_POST
-def write(request: HttpRequest, slug: str) -> HttpResponse:
-    """Write prompts and store them, as drafts or approved straight away."""
-    dataset, context = open_dataset(request, slug, Action.CURATE)
-    form = WriteForm(request.POST, dataset=dataset)
-    state = PromptState.APPROVED if request.POST.get("do") == "approve" else PromptState.DRAFT
-    if form.is_valid():
-        try:
-            written = services.write_prompts(
-                **form.wish, state=state, created_by=signed_in(request)
-            )
-        except (AuthorError, ValueError) as error:  # an adversarial wish without a label, say
-            form.add_error(None, str(error))
-        else:
-            _say_written(request, written)
-            return redirect("prompts", dataset.slug)
-    context |= _list_context(request, dataset) | {"form": form}
-    return render(request, "prompting/prompts.html", context)
-
-
-def _say_written(request: HttpRequest, written: services.Written) -> None:
-    number = len(written.prompts)
-    if not number:
-        messages.warning(
-            request,
-            "No new caption: every combination is written already. Add values to the axes, "
-            "or change the template.",
-        )
-    elif number < written.asked:
-        messages.warning(
-            request,
-            f"{number} of {written.asked} prompts are written: no other combination is left. "
-            "More values on the axes give more.",
-        )
-    else:
-        messages.success(request, f"{number} prompt{'s are' if number > 1 else ' is'} written.")
-
-
-@require_GET
-def preview(request: HttpRequest, slug: str) -> HttpResponse:
-    """Show the first captions that the form would write; nothing is stored."""
-    dataset, context = open_dataset(request, slug, Action.CURATE)
-    form = WriteForm(request.GET, dataset=dataset)
-    plan = None
-    template = ""
-    if form.is_valid():
-        wish = {name: value for name, value in form.wish.items() if name != "author_alias"}
-        template = services.template_for(wish["technique"], wish["template"], set(form.axes))
-        try:
-            plan = services.plan(**wish, samples=PREVIEWED)
-        except ValueError as error:
-            form.add_error(None, str(error))
-    context |= {"form": form, "plan": plan, "template": template}
-    return page_or_part(request, "prompting/preview.html", "prompting/_preview.html", context)
+def _writing(dataset: Dataset, filters: PromptListForm) -> Writing | None:
+    pk = filters.chosen.get("writing")
+    return Writing.objects.filter(dataset=dataset, pk=pk).first() if pk else None
 
 
 # --- One caption ----------------------------------------------------------------
@@ -129,7 +79,7 @@ def edit(request: HttpRequest, pk: int) -> HttpResponse:
         except IntegrityError:  # somebody wrote the same caption a moment ago
             form.add_error("text", "The class has this caption already.")
         else:
-            return _after_edit(request, prompt, context)
+            return _row_or_list(request, prompt, context)
     context |= {"prompt": prompt, "form": form}
     return page_or_part(request, "prompting/edit.html", "prompting/_edit.html", context)
 
@@ -139,10 +89,10 @@ def row(request: HttpRequest, pk: int) -> HttpResponse:
     """Show one row again, unchanged: what Cancel asks for."""
     visible = Prompt.objects.visible_to(signed_in(request))
     prompt = get_object_or_404(visible.select_related("label_class", "dataset__policy"), pk=pk)
-    return _after_edit(request, prompt, dataset_context(request, prompt.dataset))
+    return _row_or_list(request, prompt, dataset_context(request, prompt.dataset))
 
 
-def _after_edit(request: HttpRequest, prompt: Prompt, context: dict[str, Any]) -> HttpResponse:
+def _row_or_list(request: HttpRequest, prompt: Prompt, context: dict[str, Any]) -> HttpResponse:
     if getattr(request, "htmx", None):
         return render(request, "prompting/_row.html", context | {"prompt": prompt})
     return redirect("prompts", prompt.dataset.slug)
@@ -150,29 +100,43 @@ def _after_edit(request: HttpRequest, prompt: Prompt, context: dict[str, Any]) -
 
 # --- Many -----------------------------------------------------------------------
 
+STATE_OF = {"approve": PromptState.APPROVED, "retire": PromptState.RETIRED}
+
 
 @require_POST
 def change_state(request: HttpRequest, slug: str) -> HttpResponse:
-    """Approve or retire what is ticked, or approve every draft; all of it or nothing."""
-    dataset, _ = open_dataset(request, slug, Action.CURATE)
-    do = request.POST.get("do")
+    """Approve or retire one caption, what is ticked, or every draft shown; all of it or nothing."""
+    dataset, context = open_dataset(request, slug, Action.CURATE)
+    query = _own_query(request.POST.get("query", ""))
+    filters = PromptListForm(QueryDict(query), dataset=dataset)
+    for name, state in STATE_OF.items():  # a row's own button names its caption
+        if one := request.POST.get(name):
+            (pk,) = _known([one], dataset)
+            services.set_prompt_state([pk], dataset=dataset, state=state)
+            prompt = Prompt.objects.select_related("label_class", "dataset").get(pk=pk)
+            if getattr(request, "htmx", None):
+                return render(request, "prompting/_row.html", context | {"prompt": prompt})
+            messages.success(request, f"“{prompt.text[:80]}” is {state.label}.")
+            return _back(dataset, query)
+    do = request.POST.get("do", "")
     if do == "approve_drafts":
-        drafts = Prompt.objects.filter(dataset=dataset, state=PromptState.DRAFT)
+        # Those that somebody must look at are looked at.
+        drafts = _found(dataset, filters).filter(state=PromptState.DRAFT, flags=[])
         chosen = set(drafts.values_list("pk", flat=True))
     else:
-        chosen = _ticked(request, dataset)
+        chosen = _known(request.POST.getlist("prompt"), dataset)
     if not chosen:
         messages.warning(request, "Tick the prompts first.")
-    elif do in {"approve", "approve_drafts"}:
-        _set_state(request, dataset, chosen, PromptState.APPROVED)
-    elif do == "retire":
-        _set_state(request, dataset, chosen, PromptState.RETIRED)
-    return _back(dataset, request.POST.get("query", ""))
+    elif do.removesuffix("_drafts") in STATE_OF:
+        _set_state(request, dataset, chosen, STATE_OF[do.removesuffix("_drafts")])
+    if getattr(request, "htmx", None):
+        context |= _list_context(dataset, filters, request.POST.get("page"))
+        return render(request, "prompting/_list_after.html", context)
+    return _back(dataset, query)
 
 
-def _ticked(request: HttpRequest, dataset: Dataset) -> set[int]:
-    """Return the ticked prompts; one that is not of this dataset spoils the whole request."""
-    values = request.POST.getlist("prompt")
+def _known(values: list[str], dataset: Dataset) -> set[int]:
+    """Return prompts of this dataset; one that is not of it spoils the whole request."""
     if not all(value.isdecimal() and len(value) < 19 for value in values):
         raise Http404
     chosen = {int(value) for value in values}
@@ -189,9 +153,14 @@ def _set_state(
     messages.success(request, f"{number} {state.label}.")
 
 
+def _own_query(query: str) -> str:
+    """Return the query of our own page; anything else is none."""
+    return query if query.isascii() and query.isprintable() and len(query) < 2_000 else ""
+
+
 def _back(dataset: Dataset, query: str) -> HttpResponse:
     """Go back to the list as it was filtered; `query` can only name our own page."""
     response = redirect("prompts", dataset.slug)
-    if query and query.isascii() and query.isprintable():
+    if query:
         response["Location"] += f"?{query}"
     return response

@@ -113,6 +113,7 @@ def test_the_main_job_by_keyboard(page: Page, live_site: LiveSite) -> None:
     page.wait_for_url("**/classes/")
 
     page.goto("/d/street-things/prompts/")
+    press_enter_on(page.get_by_role("link", name="Write prompts").first)
     write_into(page.locator("input[name=count]"), "6")
     press_enter_on(page.get_by_role("button", name="Save as approved"))
     press_enter_on(page.get_by_role("link", name="Start a run").first)

@@ -42,6 +42,7 @@ def test_no_page_is_wider_than_the_screen(page: Page, people: People, width: int
     page.set_viewport_size({"width": width, "height": 800})
     settings = "/d/traffic/settings/"
     addresses = ["/", "/d/traffic/", "/d/traffic/prompts/", "/d/traffic/runs/"]
+    addresses += ["/d/traffic/prompts/write", "/d/traffic/prompts/writings/"]
     addresses += ["/d/traffic/runs/new", "/d/traffic/runs/1/", "/d/traffic/images/"]
     addresses += [f"/images/{image.pk}/", settings, f"{settings}classes/", f"{settings}axes/"]
     addresses += [f"{settings}members/", "/datasets/new", "/account/password/"]
@@ -63,12 +64,12 @@ def test_a_caption_is_edited_in_place(page: Page, people: People) -> None:
 
 
 def test_the_preview_follows_the_form(page: Page, people: People) -> None:
-    page.goto("/d/traffic/prompts/")
+    page.goto("/d/traffic/prompts/write")
     preview = page.locator("#preview")
     expect(preview).to_contain_text("A car")
-    page.get_by_label("Template").fill("One [class] alone")
+    page.get_by_label("Templates", exact=True).fill("One [class] alone")
     expect(preview).to_contain_text("One car alone")
-    page.get_by_label("Template").fill("nothing")
+    page.get_by_label("Templates", exact=True).fill("nothing")
     expect(preview).to_contain_text("must contain [class]")
     assert not Prompt.objects.exists()
 

@@ -11,16 +11,23 @@ from django.db import IntegrityError, transaction
 from synthreview.catalog.models import Dataset
 from synthreview.catalog.services import set_axis_values
 from synthreview.lib.adapters import UnknownAdapterError
-from synthreview.prompting.models import Prompt, PromptState
+from synthreview.prompting import services
+from synthreview.prompting.drafting import draft
+from synthreview.prompting.learning import Tally
+from synthreview.prompting.models import Prompt, PromptOutcome, PromptState, Writing
 from synthreview.prompting.services import (
     edit_prompt,
-    preview,
+    record_outcomes,
     set_prompt_state,
     write_prompts,
+    write_set,
 )
+from synthreview.prompting.wishes import Share
 from tests.factories import make_dataset, make_prompt
+from tests.prompting.wish import make_wish
 
 pytestmark = pytest.mark.django_db
+TEMPLATE = "A {colour} [class] [action]"
 COLOURS = ("red", "blue", "green", "white")
 
 
@@ -38,12 +45,9 @@ def world() -> Dataset:
 
 
 def write(dataset: Dataset, count: int, **fields: Any) -> list[Prompt]:
-    return write_prompts(
-        dataset=dataset,
-        classes=list(dataset.classes.all()),
-        count=count,
-        **{"technique": "plain", "template": "A {colour} [class] [action]", **fields},
-    ).prompts
+    stored = {name: fields.pop(name) for name in ("author_alias", "state") if name in fields}
+    wish = make_wish(dataset, count=count, **{"template": TEMPLATE, **fields})
+    return write_prompts(wish, **stored).prompts
 
 
 def test_classes_and_words_are_shared_evenly(world: Dataset) -> None:
@@ -70,11 +74,8 @@ def test_no_caption_is_written_twice(world: Dataset) -> None:
 
 def test_the_same_seed_writes_the_same(world: Dataset) -> None:
     def texts(seed: int) -> list[str]:
-        drafts = preview(
-            dataset=world, classes=list(world.classes.all()), technique="plain", count=6,
-            template="A {colour} [class]", seed=seed,
-        )  # fmt: skip
-        return [caption.text for _, caption in drafts]
+        drafted = draft(make_wish(world, count=6, template="A {colour} [class]", seed=seed))
+        return [judged.caption.text for _, judged in drafted.passed]
 
     assert texts(1) == texts(1)
     assert texts(1) != texts(2)
@@ -132,3 +133,109 @@ def test_a_scorer_can_judge_the_object_and_each_slot(world: Dataset) -> None:
     umbrella = world.classes.get(name="umbrella")
     prompt = make_prompt(umbrella, "A red umbrella", slots={"colour": "red"})
     assert prompt.parts == {"object": "an umbrella", "colour": "red"}
+
+
+# --- What is remembered -----------------------------------------------------------
+
+
+def test_a_prompt_remembers_its_template_and_its_writing(world: Dataset) -> None:
+    (one, two) = write(
+        world, 2, template="A [class]\nOne [class] alone", classes=[world.classes.first()]
+    )
+    assert (one.template, two.template) == ("A [class]", "One [class] alone")
+    writing = Writing.objects.get()
+    assert one.writing == two.writing == writing
+    assert (writing.asked, writing.written, writing.dropped_count) == (2, 2, 0)
+    assert writing.wish["templates"] == ["A [class]", "One [class] alone"]
+    assert (writing.author, writing.technique) == ("wordlists", "plain")
+    writing.delete()
+    one.refresh_from_db()
+    assert one.writing is None
+
+
+def test_a_long_caption_is_stored_once(world: Dataset) -> None:
+    car = world.classes.get(name="car")
+    axis = [{"name": f"value{n}", "phrase": "ж" * 119 + str(n)} for n in range(2)]
+    names = [f"a{n}" for n in range(12)]
+    for name in names:
+        set_axis_values(dataset=world, axis_name=name, values=axis)
+    template = "A [class] " + " ".join(f"{{{name}}}" for name in names)
+    wish: dict[str, Any] = {
+        "template": template,
+        "classes": [car],
+        "axes": dict.fromkeys(names, ()),
+    }
+    first = write(world, 3, **wish)
+    # The gate drops them: they are longer than image models read.
+    assert first == []
+    assert Writing.objects.get().dropped_count == 3
+    assert "at most" in Writing.objects.get().dropped[0]["reasons"][0][1]
+
+
+def test_editing_looks_at_the_new_words_alone(world: Dataset) -> None:
+    prompt = make_prompt(world.classes.get(name="car"), "A car", flags=[["near_text", "Too near"]])
+    edit_prompt(prompt, "A car by Claude Monet")
+    prompt.refresh_from_db()
+    assert [code for code, _ in prompt.flags] == ["name"]
+    assert edit_prompt(prompt, "A plain car").flags == []
+
+
+def test_a_set_is_stored_whole_or_not_at_all(
+    world: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stored = services.store
+    calls: list[str] = []
+
+    def breaks_at_the_second(wish: Any, *rest: Any, **options: Any) -> Any:
+        calls.append(wish.technique)
+        if len(calls) == 2:
+            raise IntegrityError
+        return stored(wish, *rest, **options)
+
+    monkeypatch.setattr(services, "store", breaks_at_the_second)
+    with pytest.raises(IntegrityError):
+        write_set(make_wish(world, count=20))
+    assert len(calls) == 2
+    assert not Prompt.objects.exists()
+    assert not Writing.objects.exists()
+
+
+# --- What approval taught ---------------------------------------------------------
+
+TWO = "A [class] {colour}\nThe [class] {colour}"
+
+
+def templates_of(prompts: list[Prompt]) -> Counter[str]:
+    return Counter(prompt.template for prompt in prompts)
+
+
+def learn(dataset: Dataset, template: str, approved: int, rejected: int) -> None:
+    prompt = make_prompt(dataset.classes.get(name="dog"), template=template)
+    record_outcomes({prompt.pk: Tally(approved, rejected)})
+
+
+def test_the_better_template_gets_most_of_a_learned_share(world: Dataset) -> None:
+    learn(world, "A [class] {colour}", 40, 2)
+    learn(world, "The [class] {colour}", 2, 40)
+    even = templates_of(write(world, 12, template=TWO))
+    assert set(even.values()) == {6}
+    Prompt.objects.filter(writing__isnull=False).delete()
+    learned = templates_of(write(world, 12, template=TWO, share=Share.LEARNED))
+    assert learned == {"A [class] {colour}": 12}
+
+
+def test_a_learned_share_is_the_same_for_the_same_seed(world: Dataset) -> None:
+    learn(world, "A [class] {colour}", 3, 2)
+    wish = make_wish(world, count=12, template=TWO, share=Share.LEARNED, seed=4)
+    one, two = ([judged.caption.template for _, judged in draft(wish).judged] for _ in range(2))
+    assert one == two
+    assert set(one) == set(TWO.splitlines()), "what is hardly known is tried"
+
+
+def test_outcomes_are_counted_once_however_often_they_are_told(world: Dataset) -> None:
+    prompt = make_prompt(world.classes.get(name="dog"))
+    told = {prompt.pk: Tally(2, 1), 999_999: Tally(1, 0)}
+    assert [record_outcomes(told) for _ in range(2)] == [1, 0]
+    assert PromptOutcome.objects.get().tally == Tally(2, 1)
+    record_outcomes({prompt.pk: Tally(1, 1)})  # one was taken back
+    assert PromptOutcome.objects.get().tally == Tally(1, 1)

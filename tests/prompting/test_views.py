@@ -1,12 +1,15 @@
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
+from django.conf import settings
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from synthreview.catalog.services import set_axis_values
+from synthreview.prompting.keys import KEYS
 from synthreview.prompting.models import Prompt, PromptState
 from tests.factories import make_dataset, make_prompt
 from tests.people import People, make_people
@@ -55,9 +58,10 @@ def test_the_page_and_its_list_alone(people: People) -> None:
 
 def test_viewers_read_and_strangers_do_not(people: People) -> None:
     prompt = make_prompt(people.label_class)
-    assert "Write prompts" not in people.client("viewer").get(PAGE).content.decode()
+    assert f"{PAGE}write" not in people.client("viewer").get(PAGE).content.decode()
     for who, status in (("stranger", 404), ("viewer", 403), ("reviewer", 403)):
         client = people.client(who)
+        assert client.get(f"{PAGE}write").status_code == status
         assert client.post(f"{PAGE}write", wish(people)).status_code == status
         assert client.get(f"{PAGE}preview", wish(people)).status_code == status
         assert client.post(f"{PAGE}state", {"do": "approve_drafts"}).status_code == status
@@ -68,10 +72,10 @@ def test_viewers_read_and_strangers_do_not(people: People) -> None:
 
 def test_wrong_methods_are_refused(people: People) -> None:
     client = people.client("curator")
-    assert client.post(PAGE).status_code == 405
-    for name in ("write", "state"):
-        assert client.get(PAGE + name).status_code == 405
-    assert client.post(f"{PAGE}preview").status_code == 405
+    assert client.get(f"{PAGE}state").status_code == 405
+    assert client.put(f"{PAGE}write").status_code == 405
+    for name in ("", "preview", "writings/"):
+        assert client.post(PAGE + name).status_code == 405
 
 
 def test_the_preview_shows_what_will_be_stored_and_stores_nothing(people: People) -> None:
@@ -124,6 +128,10 @@ def test_it_says_when_no_other_combination_is_left(people: People) -> None:
         ({"template": "A [class] ["}, "template"),
         ({"template": "A [class] \0"}, "template"),
         ({"template": "[class]" * 100}, "template"),
+        ({"template": "\n".join(f"A [class] {n}" for n in range(21))}, "template"),
+        ({"varied": ["moon"]}, "varied"),
+        ({"share": "unfair"}, "share"),
+        ({"label": "999999"}, "label"),
         ({"count": 0}, "count"),
         ({"count": "many"}, "count"),
         ({"count": 10**9}, "count"),
@@ -131,7 +139,6 @@ def test_it_says_when_no_other_combination_is_left(people: People) -> None:
         ({"classes": ["999999"]}, "classes"),
         ({"classes": ["9" * 40]}, "classes"),
         ({"technique": "magic"}, "technique"),
-        ({"technique": "inpaint"}, "technique"),
         ({"author": "nobody"}, "author"),
         ({"seed": -1}, "seed"),
     ],
@@ -140,11 +147,11 @@ def test_wrong_input_is_explained_at_its_field(
     people: People, changes: dict[str, Any], field: str
 ) -> None:
     client = people.client("curator")
-    for response in (
-        client.post(f"{PAGE}write", wish(people, **changes)),
-        client.get(f"{PAGE}preview", wish(people, **changes), headers=HTMX),
+    for response, status in (
+        (client.post(f"{PAGE}write", wish(people, **changes)), 422),
+        (client.get(f"{PAGE}preview", wish(people, **changes), headers=HTMX), 200),
     ):
-        assert response.status_code == 200
+        assert response.status_code == status
         assert list(response.context["form"].errors) == [field]
     assert not Prompt.objects.exists()
 
@@ -235,3 +242,72 @@ def test_the_list_costs_the_same_for_2_and_for_20_prompts(people: People) -> Non
             client.get(PAGE)
         counts.append(len(queries))
     assert counts[0] == counts[1]
+
+
+# --- One key, one caption -----------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("button", "state"), [("approve", PromptState.APPROVED), ("retire", PromptState.RETIRED)]
+)
+def test_a_row_has_its_own_buttons(people: People, button: str, state: PromptState) -> None:
+    one, other = (make_prompt(people.label_class, state=PromptState.DRAFT) for _ in range(2))
+    client = people.client("curator")
+    ticked = {button: one.pk, "prompt": [other.pk], "query": "state=draft"}
+    row = client.post(f"{PAGE}state", ticked, headers=HTMX).content.decode()
+    assert row.count("<li") == 1
+    assert f'id="prompt-{one.pk}"' in row
+    one.refresh_from_db()
+    other.refresh_from_db()
+    assert (one.state, other.state) == (state, PromptState.DRAFT)
+    response = client.post(f"{PAGE}state", ticked, follow=True)  # without a script
+    assert response.redirect_chain == [(f"{PAGE}?state=draft", 302)]
+    assert f"is {state.label}." in response.content.decode()
+
+
+def test_many_change_without_leaving_the_page(people: People) -> None:
+    prompts = [make_prompt(people.label_class, state=PromptState.DRAFT) for _ in range(3)]
+    client = people.client("curator")
+    data = {"do": "approve", "prompt": [prompts[0].pk, prompts[1].pk], "query": "state=draft"}
+    part = client.post(f"{PAGE}state", data, headers=HTMX).content.decode()
+    assert "<html" not in part
+    assert "2 prompts are approved." in part
+    assert part.count("<li id=") == 1  # the third is the only draft left
+
+
+def test_all_drafts_are_those_that_are_shown(people: People) -> None:
+    umbrella = people.dataset.classes.last()
+    shown = make_prompt(people.label_class, state=PromptState.DRAFT)
+    hidden = make_prompt(umbrella, state=PromptState.DRAFT)
+    query = f"label_class={people.label_class.pk}"
+    client = people.client("curator")
+    client.post(f"{PAGE}state", {"do": "approve_drafts", "query": query})
+    shown.refresh_from_db()
+    hidden.refresh_from_db()
+    assert (shown.state, hidden.state) == (PromptState.APPROVED, PromptState.DRAFT)
+
+
+@pytest.mark.parametrize("query", ["//evil.example", "x\r\nSet-Cookie: a=b", "a=1&" * 900])
+def test_the_way_back_is_our_own_page(people: People, query: str) -> None:
+    make_prompt(people.label_class, state=PromptState.DRAFT)
+    data = {"do": "approve_drafts", "query": query}
+    response = people.client("curator").post(f"{PAGE}state", data)
+    assert response.url.startswith(PAGE)
+    assert "evil" not in response.headers.get("Set-Cookie", "")
+
+
+def test_captions_are_found_by_their_words(people: People) -> None:
+    make_prompt(people.label_class, "A car under a bridge")
+    make_prompt(people.label_class, "A car at sea")
+    found = people.client("viewer").get(PAGE, {"q": "BRIDGE"}).context["page"]
+    assert [prompt.text for prompt in found] == ["A car under a bridge"]
+    assert len(people.client("viewer").get(PAGE, {"q": "a\0"}).context["page"]) == 2
+
+
+def test_every_key_is_shown_in_the_help_and_in_the_documentation(people: People) -> None:
+    page = people.client("curator").get(PAGE).content.decode()
+    documented = (Path(settings.BASE_DIR) / "docs" / "prompting.md").read_text()
+    for key in KEYS:
+        assert f"<kbd>{key.shown}</kbd>" in page
+        assert f"| {key.shown} | {key.help}" in documented
+    assert "prompt-help" not in people.client("viewer").get(PAGE).content.decode()

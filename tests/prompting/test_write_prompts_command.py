@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from itertools import combinations
 from typing import Any
 
 import pytest
@@ -12,7 +13,10 @@ from django.core.management import CommandError, call_command
 from synthreview.catalog.models import Dataset
 from synthreview.catalog.services import set_axis_values
 from synthreview.prompting.models import Prompt
+from synthreview.prompting.services import stored_coverage
+from synthreview.prompting.techniques import WRITTEN
 from tests.factories import make_dataset
+from tests.prompting.wish import make_wish
 
 pytestmark = pytest.mark.django_db
 
@@ -80,3 +84,29 @@ def test_wrong_options_are_explained(dataset: Dataset, options: list[str], messa
     with pytest.raises(CommandError, match=message):
         run(*options)
     assert not Prompt.objects.exists()
+
+
+def test_two_hundred_prompts_come_of_one_class_name() -> None:
+    """From a class and no network: all text techniques, three axes, every pair of values."""
+    dataset = make_dataset("Traffic", classes=["owl"])
+    options = ("--together", "--starter-axes", "--strategy", "pairwise", "--count", "200")
+    facts = run(*options, "--seed", "5")
+    assert (facts["asked"], facts["written"], facts["dropped"]) == (200, 200, 0)
+    texts = {prompt["text"].casefold() for prompt in facts["prompts"]}
+    assert len(texts) == 200
+    assert {prompt["technique"] for prompt in facts["prompts"]} == set(WRITTEN)
+    owl = dataset.classes.get(name="owl")
+    covered = stored_coverage(make_wish(dataset, "style"), owl)
+    assert set(covered.pairs) == set(combinations(["action", "environment", "style"], 2))
+    assert covered.is_complete
+    assert Prompt.objects.filter(dataset=dataset).count() == 200
+
+
+def test_templates_of_ones_own_and_a_set_exclude_each_other(dataset: Dataset) -> None:
+    with pytest.raises(CommandError, match="own templates"):
+        run("--together", "--template", "A [class]")
+
+
+def test_several_templates_take_turns(dataset: Dataset) -> None:
+    facts = run("--class", "car", "--template", "A [class]", "--template", "One [class] alone")
+    assert [prompt["text"] for prompt in facts["prompts"]] == ["A car", "One car alone"]

@@ -16,8 +16,10 @@ import pytest
 from synthreview.catalog.models import Dataset
 from synthreview.prompting import services
 from synthreview.prompting.authors.base import RefusedError
+from synthreview.prompting.drafting import Brief, Drafted, author
 from synthreview.prompting.models import Prompt, PromptState
 from tests.factories import make_dataset, make_prompt
+from tests.prompting.wish import make_wish
 from tests.servers_fake import openai_server as fake
 from tests.servers_fake.openai_server import FakeOpenAI
 
@@ -34,9 +36,9 @@ def server(settings: Any) -> Iterator[FakeOpenAI]:
         }
         backend = "synthreview.prompting.authors.openai.OpenAIAuthor"
         settings.AUTHORS = {"model": {"BACKEND": backend, "OPTIONS": options}}
-        services.author.cache_clear()
+        author.cache_clear()
         yield running
-    services.author.cache_clear()
+    author.cache_clear()
 
 
 @pytest.fixture
@@ -45,18 +47,10 @@ def dataset() -> Dataset:
 
 
 def write(dataset: Dataset, count: int = 4, **fields: Any) -> services.Written:
+    brief = fields.pop("brief", Brief(open_slot=""))
+    wish = make_wish(dataset, count=count, template="A [class]", **fields)
     return services.write_prompts(
-        **{
-            "dataset": dataset,
-            "classes": list(dataset.classes.filter(name__in=["dog", "cat"])),
-            "technique": "plain",
-            "count": count,
-            "author_alias": "model",
-            "template": "A [class]",
-            "state": PromptState.APPROVED,
-            "brief": services.Brief(open_slot=""),
-            **fields,
-        }
+        wish, author_alias="model", state=PromptState.APPROVED, brief=brief
     )
 
 
@@ -100,8 +94,10 @@ def test_what_the_gate_flags_is_a_draft_whatever_was_wished(
         "A dog by Claude Monet": PromptState.DRAFT,
         "A dog asleep in grass": PromptState.APPROVED,
     }
-    ((prompt, reasons),) = written.flagged
-    assert (prompt.text, reasons[0].code) == ("A dog by Claude Monet", "name")
+    (prompt,) = written.flagged
+    ((code, reason),) = prompt.flags
+    assert (prompt.text, code) == ("A dog by Claude Monet", "name")
+    assert "Claude" in reason
 
 
 def test_a_failure_at_the_second_class_keeps_what_is_paid(
@@ -132,8 +128,8 @@ def test_a_caption_stored_by_somebody_meanwhile_is_left_out(
     server.script(says("A dog asleep", "A dog at sea"))
     drafted = services.draft
 
-    def slow(**wish: Any) -> services.Drafted:
-        result = drafted(**wish)
+    def slow(*wish: Any, **options: Any) -> Drafted:
+        result = drafted(*wish, **options)
         make_prompt(dog, "a dog  ASLEEP.")
         return result
 
@@ -143,7 +139,7 @@ def test_a_caption_stored_by_somebody_meanwhile_is_left_out(
 
 def test_the_brief_reaches_the_model_by_class(server: FakeOpenAI, dataset: Dataset) -> None:
     dog, cat = (dataset.classes.get(name=name) for name in ("dog", "cat"))
-    brief = services.Brief(
+    brief = Brief(
         open_slot="",
         language="de",
         instruction="Only indoors",
@@ -165,14 +161,12 @@ def test_the_brief_reaches_the_model_by_class(server: FakeOpenAI, dataset: Datas
 
 
 def test_captions_that_differ_only_by_design_pass_for_word_lists_too(dataset: Dataset) -> None:
-    services.author.cache_clear()
-    written = services.write_prompts(
-        dataset=dataset,
-        classes=list(dataset.classes.filter(name="dog")),
-        technique="plain",
-        count=1,
-        template="Ein [class] mit dem Ball und der Leine",
+    author.cache_clear()
+    dog = list(dataset.classes.filter(name="dog"))
+    wish = make_wish(
+        dataset, count=1, classes=dog, template="Ein [class] mit dem Ball und der Leine"
     )
+    written = services.write_prompts(wish)
     assert len(written.prompts) == 1, "the curator's own words may be in any language"
 
 

@@ -107,7 +107,7 @@ def _caption(item: Any, ask: Ask) -> Caption | None:
         return None
     said = {axis: value for axis, value in frame.words.items() if value}
     slot = ask.request.open_slot
-    return Caption(frame.filled(slot, words), {**said, slot: words})
+    return Caption(frame.filled(slot, words), {**said, slot: words}, frame.template)
 
 
 def _with_slots(text: str, said: Mapping[str, Any], request: WriteRequest) -> Caption | None:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, TypedDict
 
-from synthreview.lib.text import normalised
+from synthreview.lib.text import text_key
 from synthreview.prompting.authors.base import (
     AuthorError,
     Caption,
@@ -22,7 +22,8 @@ from synthreview.prompting.authors.base import (
     WriteRequest,
     WriteResult,
 )
-from synthreview.prompting.coverage import Space, Strategy, choose
+from synthreview.prompting.choosing import Strategy, choose
+from synthreview.prompting.coverage import Space
 from synthreview.prompting.techniques import TECHNIQUES
 from synthreview.prompting.template import fill, slot_names
 
@@ -123,7 +124,7 @@ def gather(
         notes += [note for note in got.notes if note not in notes]
         before = len(captions)
         for caption in got.captions:
-            key = normalised(caption.text)
+            key = text_key(caption.text)
             if key and key not in request.avoid and len(captions) < request.count:
                 captions.setdefault(key, caption)
         if len(captions) == before:
@@ -310,7 +311,11 @@ def _frames(request: WriteRequest) -> Iterator[Frame]:
     Templates and names of the class take turns.
     """
     slot = request.open_slot
-    templates = itertools.cycle(t for t in _templates(request) if slot in slot_names(t))
+    templates = itertools.cycle(
+        template
+        for number in request.turns or range(len(request.templates))
+        if slot in slot_names(template := request.templates[number])
+    )
     names = itertools.cycle(dict.fromkeys((request.class_name, *request.synonyms)))
     words = {
         axis: dict(request.axes[axis])

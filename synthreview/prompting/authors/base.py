@@ -19,9 +19,9 @@ class WriteRequest:
 
     `axes` maps a slot to its choices, as (name, words in the caption).
     `seed` makes the choice repeatable; captions in `avoid` (normal form) are not wanted again.
-    `strategy` is "balanced", "pairwise" or "grid" (prompting/coverage.py), and `forbidden` holds
+    `strategy` is "balanced", "pairwise" or "grid" (prompting/choosing.py), and `forbidden` holds
     pairs of (axis, name) that must not meet. `more_templates` take turns with `template`, and
-    `synonyms` with the class name.
+    `synonyms` with the class name; `turns` says which template each caption takes, by number.
     `open_slot` is the slot that a language model fills with words of its own; where the
     template lacks it, or it is empty, the model writes whole captions.
     `gaps` are the combinations that coverage lacks, as {axis: name of the value}: asked first.
@@ -46,14 +46,20 @@ class WriteRequest:
     strategy: str = "balanced"
     forbidden: tuple[tuple[tuple[str, str], ...], ...] = ()
     more_templates: tuple[str, ...] = ()
+    turns: tuple[int, ...] = ()
+
+    @property
+    def templates(self) -> tuple[str, ...]:
+        return (self.template, *self.more_templates)
 
 
 @dataclass(frozen=True, slots=True)
 class Caption:
-    """One caption and the words of each slot in it."""
+    """One caption, the words of each slot in it, and the template that it was made from, if any."""
 
     text: str
     slots: Mapping[str, str]
+    template: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True, slots=True)

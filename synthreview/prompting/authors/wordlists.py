@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
-from synthreview.lib.text import normalised
+from synthreview.lib.text import normalised, text_key
 from synthreview.prompting.authors.base import Caption, WriteRequest, WriteResult
-from synthreview.prompting.coverage import Combination, Space, Strategy, choose
+from synthreview.prompting.choosing import Strategy, choose_rows
+from synthreview.prompting.coverage import Combination, Row, Space
 from synthreview.prompting.template import fill, slot_names
 
 
@@ -23,33 +24,37 @@ class WordlistAuthor:
 
         `gaps` come first. Where every combination is said, other ways to say it follow.
         """
-        sheet = _Sheet(request)
+        sheet = Sheet(request)
+        captions: list[Caption] = []
         for gap in request.gaps:
-            sheet.write(sheet.space_of(gap), Strategy.BALANCED, 1, sheet.is_said)
-        for is_taken in (sheet.is_said, sheet.is_said_in_every_way):
-            sheet.write(sheet.space, Strategy(request.strategy), request.count, is_taken)
-        return WriteResult(tuple(sheet.captions))
+            space = sheet.space_of(gap)
+            captions += sheet.captions(space, sheet.choose(1, space=space))
+        for is_said in (sheet.is_said, sheet.is_said_in_every_way):
+            rows = sheet.choose(request.count - len(captions), is_said=is_said)
+            captions += sheet.captions(sheet.space, rows)
+        return WriteResult(tuple(captions[: request.count]))
 
     def health(self) -> list[str]:
         return []
 
 
-class _Sheet:
-    """One request's combinations, and the ways to say each."""
+class Sheet:
+    """One request's combinations, and the ways to say each.
+
+    It remembers what it has said, so that nothing is said twice.
+    """
 
     def __init__(self, request: WriteRequest) -> None:
         self._request = request
-        self.templates = (request.template, *request.more_templates)
         self.names = tuple(dict.fromkeys((request.class_name, *request.synonyms)))
-        slots = dict.fromkeys(slot for text in self.templates for slot in slot_names(text))
+        slots = dict.fromkeys(slot for text in request.templates for slot in slot_names(text))
         self.words: dict[str, Mapping[str, str]] = {
             slot: dict(request.axes[slot]) for slot in slots if request.axes.get(slot)
         }
         axes = {slot: _distinct(words) for slot, words in self.words.items()}
         self.space = Space(axes, request.forbidden)
-
-        self.seen = set(request.avoid)
-        self.captions: list[Caption] = []
+        self._seen = set(request.avoid)
+        self._turn = 0
 
     def space_of(self, gap: Mapping[str, str]) -> Space:
         """Return the combinations that fill a gap."""
@@ -59,49 +64,67 @@ class _Sheet:
         }
         return Space(axes, self._request.forbidden)
 
-    def write(
+    def choose(
         self,
-        space: Space,
-        strategy: Strategy,
         count: int,
-        is_taken: Callable[[Combination], bool],
-    ) -> None:
-        """Add up to `count` captions, never more than the request asks for."""
-        count = min(count, self._request.count - len(self.captions))
+        *,
+        space: Space | None = None,
+        is_said: Callable[[Combination], bool] | None = None,
+    ) -> list[Row]:
+        """Return up to `count` combinations of the `space`, the whole one where none is given."""
         if count <= 0:
-            return
-        taken = is_taken if self.seen else None
-        seed = self._request.seed
-        for combination in choose(space, strategy, count=count, seed=seed, is_taken=taken):
-            caption = self._in_turn(combination)
+            return []
+        space, is_said = space or self.space, is_said or self.is_said
+        strategy, seed = Strategy(self._request.strategy), self._request.seed
+        if not self._seen:
+            return choose_rows(space, strategy, count=count, seed=seed)
+        said: dict[Row, bool] = {}  # asked again and again for the same row
+
+        def is_taken(row: Row) -> bool:
+            if row not in said:
+                said[row] = is_said(space.combination(row))
+            return said[row]
+
+        return choose_rows(space, strategy, count=count, seed=seed, is_taken=is_taken)
+
+    def captions(self, space: Space, rows: Iterable[Row]) -> Iterator[Caption]:
+        """Yield each row's caption, as far as anybody reads; what is said already is left out."""
+        for row in rows:
+            caption = self._in_turn(space.combination(row))
             if caption is not None:
-                self.seen.add(normalised(caption.text))
-                self.captions.append(caption)
+                self._seen.add(text_key(caption.text))
+                self._turn += 1
+                yield caption
 
     def is_said(self, combination: Combination) -> bool:
-        return any(normalised(way.text) in self.seen for way in self._ways(combination))
+        return any(text_key(way.text) in self._seen for way in self._ways(combination))
 
     def is_said_in_every_way(self, combination: Combination) -> bool:
-        return all(normalised(way.text) in self.seen for way in self._ways(combination))
+        return all(text_key(way.text) in self._seen for way in self._ways(combination))
 
     def _ways(self, combination: Combination) -> Iterator[Caption]:
-        for name, template in itertools.product(self.names, self.templates):
+        for name, template in itertools.product(self.names, self._request.templates):
             yield self._caption(combination, template, name)
 
     def _in_turn(self, combination: Combination) -> Caption | None:
         """Return the caption by the next template and synonym, or the first way that is new."""
-        names, templates, turn = self.names, self.templates, len(self.captions)
-        name = names[turn // len(templates) % len(names)]
-        next_one = self._caption(combination, templates[turn % len(templates)], name)
+        names, templates, turns = self.names, self._request.templates, self._request.turns
+        if turns:
+            template = templates[turns[self._turn % len(turns)]]
+            name = names[self._turn % len(names)]
+        else:
+            template = templates[self._turn % len(templates)]
+            name = names[self._turn // len(templates) % len(names)]
+        next_one = self._caption(combination, template, name)
         for way in itertools.chain([next_one], self._ways(combination)):
-            if normalised(way.text) not in self.seen:
+            if text_key(way.text) not in self._seen:
                 return way
         return None
 
     def _caption(self, combination: Combination, template: str, name: str) -> Caption:
         words = {slot: self.words[slot][value] for slot, value in combination.items()}
         said = {slot: words[slot] for slot in slot_names(template) if words.get(slot)}
-        return Caption(fill(template, {"class": name, **words}), said)
+        return Caption(fill(template, {"class": name, **words}), said, template)
 
 
 def _distinct(words: Mapping[str, str]) -> list[str]:

@@ -28,6 +28,7 @@ from synthreview.overview.deriving import MaskRule, Origin, Wish, derivations, s
 from synthreview.prompting.models import Prompt, PromptState
 from synthreview.prompting.services import write_prompts
 from synthreview.prompting.techniques import INSTRUCTED, TECHNIQUES, WRITTEN
+from synthreview.prompting.wishes import Wish as PromptWish
 from synthreview.spending.gates import gate_of
 from synthreview.work.models import WorkState
 from synthreview.work.services import take_back_overdue
@@ -260,10 +261,10 @@ def write_first_prompts(dataset: Dataset) -> None:
     """Give a dataset without captions some of each technique, approved."""
     classes = find_classes(dataset, None)
     for technique in WRITTEN:
-        write_prompts(
+        wish = PromptWish(
             dataset=dataset,
             classes=classes,
             technique=technique,
             count=FIRST_PROMPTS * len(classes),
-            state=PromptState.APPROVED,
         )
+        write_prompts(wish, state=PromptState.APPROVED)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
@@ -10,10 +11,12 @@ from synthreview.catalog.management.base import DatasetCommand, find_classes, fi
 from synthreview.catalog.models import Dataset
 from synthreview.lib.adapters import UnknownAdapterError
 from synthreview.prompting.authors.base import AuthorError
-from synthreview.prompting.coverage import Strategy
+from synthreview.prompting.axes import add_none_of_these, add_starter_axes
+from synthreview.prompting.choosing import Strategy
 from synthreview.prompting.models import PromptState
-from synthreview.prompting.services import Written, write_prompts
-from synthreview.prompting.techniques import TECHNIQUES
+from synthreview.prompting.services import Written, write_prompts, write_set
+from synthreview.prompting.techniques import TECHNIQUES, WRITTEN
+from synthreview.prompting.wishes import Share, Wish, templates_of, varying
 
 MAX_COUNT = 100_000
 
@@ -35,10 +38,36 @@ class Command(DatasetCommand):
             help="repeatable; plain where none is named",
         )
         parser.add_argument(
+            "--together",
+            action="store_true",
+            help="share --count over the techniques (all text techniques where none is named), so "
+            "that every two values of the axes meet",
+        )
+        parser.add_argument(
             "--count", type=int, default=24, help="captions per technique, over all classes"
         )
+        parser.add_argument(
+            "--starter-axes",
+            action="store_true",
+            help="first add the word lists that the techniques begin with, where the dataset "
+            "lacks them, and the class for none of these where adversarial prompts need it",
+        )
         parser.add_argument("--author", default="wordlists", help="an alias of AUTHORS")
-        parser.add_argument("--template", default="", help='such as "A [class] {environment}"')
+        parser.add_argument(
+            "--template",
+            action="append",
+            default=[],
+            dest="templates",
+            metavar="TEXT",
+            help='such as "A [class] {environment}"; several take turns',
+        )
+        parser.add_argument(
+            "--share",
+            choices=[share.value for share in Share],
+            default=Share.EVEN.value,
+            help="how many captions each of several templates gets: learned gives more to those "
+            "whose images people approve",
+        )
         parser.add_argument(
             "--axis",
             action="append",
@@ -66,9 +95,12 @@ class Command(DatasetCommand):
         dataset: str,
         class_names: list[str] | None,
         techniques: list[str] | None,
+        together: bool,
         count: int,
+        starter_axes: bool,
         author: str,
-        template: str,
+        templates: list[str],
+        share: str,
         axes: list[str],
         strategy: str,
         label: str,
@@ -79,26 +111,34 @@ class Command(DatasetCommand):
         found = find_dataset(dataset)
         if not 1 <= count <= MAX_COUNT:
             raise CommandError(f"--count {count}: choose between 1 and {MAX_COUNT:,}.")
-        classes = find_classes(found, class_names)
-        wanted = dict.fromkeys(techniques or ["plain"])
-        chosen_label = find_classes(found, [label])[0] if label else None
-        # No transaction around them: an author may be an API that answers in minutes.
-        written = [
-            write_prompts(
-                dataset=found,
-                classes=classes,
-                technique=technique,
-                count=count,
-                author_alias=author,
-                template=template,
-                axes=self.selection(axes),
-                strategy=strategy,
-                label=chosen_label,
-                seed=seed,
-                state=PromptState.APPROVED if approve else PromptState.DRAFT,
-            )
-            for technique in wanted
-        ]
+        wanted = list(dict.fromkeys(techniques or (WRITTEN if together else ["plain"])))
+        if together and (templates or author != "wordlists"):
+            raise CommandError("--together goes by word lists and the techniques' own templates.")
+        if starter_axes:
+            add_starter_axes(found, wanted)
+            if "adversarial" in wanted:
+                add_none_of_these(found)
+        state = PromptState.APPROVED if approve else PromptState.DRAFT
+        wish = Wish(
+            dataset=found,
+            classes=find_classes(found, class_names),
+            technique=wanted[0],
+            count=count,
+            templates=templates_of("\n".join(templates)),
+            share=Share(share),
+            strategy=Strategy(strategy),
+            label=find_classes(found, [label])[0] if label else None,
+            seed=seed,
+            **varying(self.selection(axes)),
+        )
+        if together:
+            written = list(write_set(wish, techniques=wanted, state=state).values())
+        else:
+            # No transaction around them: an author may be an API that answers in minutes.
+            written = [
+                write_prompts(replace(wish, technique=name), author_alias=author, state=state)
+                for name in wanted
+            ]
         self.tell(found, author, written, options)
 
     def selection(self, axes: list[str]) -> dict[str, list[str]] | None:
@@ -116,11 +156,6 @@ class Command(DatasetCommand):
         prompts = [prompt for result in written for prompt in result.prompts]
         asked = sum(result.asked for result in written)
         approved = sum(prompt.state == PromptState.APPROVED for prompt in prompts)
-        reasons = {
-            prompt.pk: [str(reason.text) for reason in reasons]
-            for result in written
-            for prompt, reasons in result.flagged
-        }
         dropped = sum(len(result.dropped) for result in written)
         covered = [one for result in written for one in result.coverage.values()]
         pairs = (sum(one.pairs_covered for one in covered), sum(one.pairs_total for one in covered))
@@ -142,7 +177,7 @@ class Command(DatasetCommand):
                         "technique": prompt.technique,
                         "text": prompt.text,
                         "state": str(prompt.state),
-                        "flags": reasons.get(prompt.pk, []),
+                        "flags": [reason for _, reason in prompt.flags],
                     }
                     for prompt in prompts
                 ],

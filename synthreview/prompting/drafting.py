@@ -1,0 +1,264 @@
+"""From a wish to judged captions: plan it, have it written, and pass it through the gate.
+
+Nothing is stored here, and nothing holds a transaction: an author may wait for a server.
+`services` stores what comes of it.
+"""
+
+from __future__ import annotations
+
+import functools
+import zlib
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+
+from django.conf import settings
+from django.db.models import Count
+
+from synthreview.catalog.models import Dataset, LabelClass
+from synthreview.lib.adapters import load_adapter
+from synthreview.prompting import gate
+from synthreview.prompting.authors.base import Author, AuthorError, Caption, Usage, WriteRequest
+from synthreview.prompting.authors.wordlists import Sheet
+from synthreview.prompting.choosing import Strategy
+from synthreview.prompting.coverage import Coverage, Space, coverage_of_rows, grid_coverage
+from synthreview.prompting.learning import Tally, thompson_turns
+from synthreview.prompting.models import Prompt, PromptOutcome, PromptQuerySet
+from synthreview.prompting.planning import ClassPlan, Plan, Stock, coverage_of, drawable
+from synthreview.prompting.techniques import TECHNIQUES, LabelRule
+from synthreview.prompting.wishes import Share, Wish
+
+PLANNED_ROWS = 60  # so many of a covering array are made for a plan
+PLANNED_KNOWN = 2_000  # up to so many captions of a class are told apart for a plan
+NEAR_KNOWN = 5_000  # so many of a class's newest captions are searched for near-duplicates
+
+
+@functools.cache
+def author(alias: str) -> Author:
+    """Return the author of that name. Raises UnknownAdapterError."""
+    loaded: Author = load_adapter(settings.AUTHORS, alias, "author")
+    return loaded
+
+
+@dataclass(frozen=True, slots=True)
+class Brief:
+    """What a language model is told besides the template; word lists need none of it.
+
+    `gaps`, `approved` and `rejected` go by the class's primary key. What reviewers wrote as
+    free text has no place here. The threshold is the gate's.
+    """
+
+    language: str = ""
+    open_slot: str = "action"
+    instruction: str = ""
+    gaps: Mapping[int, Sequence[Mapping[str, str]]] = field(default_factory=dict)
+    approved: Mapping[int, Sequence[str]] = field(default_factory=dict)
+    rejected: Mapping[int, Sequence[str]] = field(default_factory=dict)
+    text_threshold: float = gate.TEXT_THRESHOLD
+
+
+@dataclass(frozen=True, slots=True)
+class Drafted:
+    """What an author wrote and what the gate made of it; nothing is stored yet."""
+
+    judged: list[tuple[LabelClass, gate.Judged]]
+    usage: Usage = field(default_factory=Usage)
+    notes: tuple[str, ...] = ()
+    coverage: Mapping[int, Coverage] = field(default_factory=dict)
+
+    @property
+    def passed(self) -> list[tuple[LabelClass, gate.Judged]]:
+        return [row for row in self.judged if row[1].outcome is not gate.Outcome.DROPPED]
+
+    @property
+    def dropped(self) -> list[tuple[LabelClass, gate.Judged]]:
+        return [row for row in self.judged if row[1].outcome is gate.Outcome.DROPPED]
+
+
+# --- Planning -------------------------------------------------------------------
+
+
+def plan(wish: Wish, *, samples: int = 20) -> Plan:
+    """Say what the word lists would write: how many of how many, what it covers, and samples.
+
+    Nothing is stored, and no grid is made to count it. Classes with more than PLANNED_KNOWN
+    captions may see one among the samples that they have already.
+    Raises ValueError (template, axes, no label).
+    """
+    desk = _Desk(wish)
+    avoided = desk.known.keys(desk.classes, at_most=PLANNED_KNOWN)
+    rows: list[ClassPlan] = []
+    shown: list[tuple[LabelClass, Caption]] = []
+    spaces: dict[object, Space] = {}
+    per_class = -(-samples // len(desk.classes))
+    for label_class, share in desk.shares():
+        sheet = Sheet(desk.request(label_class, share, avoid=avoided[label_class.pk]))
+        key = (tuple(sheet.space.axes.items()), desk.stock.forbidden(label_class))
+        sheet.space = space = spaces.setdefault(key, sheet.space)
+        size = space.size()
+        if wish.strategy is Strategy.GRID and share >= size:
+            covered, enough = grid_coverage(space), size
+            chosen = sheet.choose(per_class)
+        else:
+            # A long covering array takes too long for a page that follows each key.
+            enough = share if wish.strategy is not Strategy.PAIRWISE else min(share, PLANNED_ROWS)
+            chosen = sheet.choose(enough)
+            covered = coverage_of_rows(space, chosen)
+        rows.append(
+            ClassPlan(
+                label_class,
+                count=min(share, size),
+                combinations=size,
+                for_all_pairs=space.rows_for_all_pairs(),
+                coverage=covered,
+                covered_by=min(enough, size),
+            )
+        )
+        for caption in islice(sheet.captions(space, chosen), min(per_class, samples - len(shown))):
+            judged = gate.Judged(caption, gate.Outcome.KEPT)
+            label, one = desk.stock.labelled(label_class, judged)
+            shown.append((label, one.caption))
+    return Plan(desk.stock.templates, rows, shown)
+
+
+# --- Writing --------------------------------------------------------------------
+
+
+def draft(wish: Wish, *, author_alias: str = "wordlists", brief: Brief | None = None) -> Drafted:
+    """Have the captions written and judged; nothing is stored.
+
+    Call it outside a transaction: an author may wait for a server. A failure after the first
+    captions keeps them, for they are paid.
+    Raises: ValueError (template, axes, no label), AuthorError, UnknownAdapterError.
+    """
+    desk, writer, brief = _Desk(wish), author(author_alias), brief or Brief()
+    avoided = desk.known.keys(desk.classes)
+    judged: list[tuple[LabelClass, gate.Judged]] = []
+    covered: dict[int, Coverage] = {}
+    usage, notes = Usage(), list[str]()
+    for label_class, share in desk.shares():
+        if not share:
+            continue
+        request = desk.request(label_class, share, avoid=avoided[label_class.pk], brief=brief)
+        try:
+            written = writer.write(request)
+        except AuthorError as error:
+            error.usage = usage + error.usage
+            if not judged:
+                raise
+            notes.append(f"It stopped at {label_class.name}. {error}")
+            return Drafted(judged, error.usage, tuple(notes), covered)
+        usage += written.usage
+        notes += [note for note in written.notes if note not in notes]
+        rules = _gate_rules(request, brief, is_checked=writer.needs_worker)
+        result = gate.check(written, rules, known=desk.known.newest(label_class))
+        labelled = [desk.stock.labelled(label_class, one) for one in result.judged]
+        judged += labelled
+        covered[label_class.pk] = coverage_of(
+            request,
+            [one.caption.slots for _, one in labelled if one.outcome is not gate.Outcome.DROPPED],
+        )
+    return Drafted(judged, usage, tuple(notes), covered)
+
+
+class _Desk:
+    """What is read once for a wish: the dataset's stock, what is known already, what it taught."""
+
+    def __init__(self, wish: Wish) -> None:
+        self._wish = wish
+        self.stock = Stock(wish)
+        self.classes = drawable(wish.classes)
+        self.known = _Known(wish.dataset, wish.technique)
+        self._tallies: list[Tally] = []
+        if wish.share is Share.LEARNED and len(self.stock.templates) > 1:
+            found = PromptOutcome.objects.by_template(wish.dataset, wish.technique)
+            self._tallies = [found.get(template, Tally()) for template in self.stock.templates]
+
+    def shares(self) -> Iterator[tuple[LabelClass, int]]:
+        """Yield each class with its even share of the captions."""
+        whole, over = divmod(self._wish.count, len(self.classes))
+        for number, label_class in enumerate(self.classes):
+            yield label_class, whole + (number < over)
+
+    def request(
+        self,
+        label_class: LabelClass,
+        count: int,
+        *,
+        avoid: frozenset[str],
+        brief: Brief | None = None,
+    ) -> WriteRequest:
+        """Return what an author is asked for one class."""
+        wish, brief = self._wish, brief or Brief()
+        templates = self.stock.templates
+        seed = wish.seed ^ zlib.crc32(label_class.slug.encode())
+        return WriteRequest(
+            class_name=label_class.name,
+            synonyms=tuple(label_class.synonyms),
+            template=templates[0],
+            more_templates=templates[1:],
+            turns=thompson_turns(self._tallies, count, seed=seed) if self._tallies else (),
+            technique=wish.technique,
+            axes=self.stock.choices(label_class),
+            forbidden=self.stock.forbidden(label_class),
+            strategy=str(wish.strategy),
+            count=count,
+            seed=seed,
+            avoid=avoid,
+            language=brief.language or "en",
+            open_slot=brief.open_slot,
+            instruction=brief.instruction,
+            gaps=tuple(brief.gaps.get(label_class.pk, ())),
+            approved=tuple(brief.approved.get(label_class.pk, ())),
+            rejected=tuple(brief.rejected.get(label_class.pk, ())),
+        )
+
+
+class _Known:
+    """The captions that are there already, by class; of carriers, those of the whole dataset."""
+
+    def __init__(self, dataset: Dataset, technique: str) -> None:
+        self._rows = Prompt.objects.filter(dataset=dataset, technique=technique).order_by()
+        self._is_shared = TECHNIQUES[technique].label_rule in (
+            LabelRule.CARRIER,
+            LabelRule.CHOSEN,
+        )
+
+    def keys(
+        self, classes: Sequence[LabelClass], *, at_most: int | None = None
+    ) -> Mapping[int, frozenset[str]]:
+        """Return, by class, what captions are told apart by; none of a class with more."""
+        wanted = {label_class.pk for label_class in classes}
+        rows = self._rows if self._is_shared else self._rows.filter(label_class__in=wanted)
+        if at_most is not None:
+            counts = dict(rows.values_list("label_class").annotate(Count("pk")))
+            small = {pk for pk, count in counts.items() if count <= at_most}
+            if self._is_shared and sum(counts.values()) > at_most:
+                small = set()
+            rows = rows.filter(label_class__in=small)
+        found: defaultdict[int, set[str]] = defaultdict(set)
+        for pk, key in rows.values_list("label_class", "text_key").iterator():
+            found[pk].add(key)
+        if self._is_shared:
+            everything = frozenset(key for keys in found.values() for key in keys)
+            return dict.fromkeys(wanted, everything)
+        return {pk: frozenset(found[pk]) for pk in wanted}
+
+    def newest(self, label_class: LabelClass) -> list[Caption]:
+        rows: PromptQuerySet = self._rows
+        if not self._is_shared:
+            rows = rows.filter(label_class=label_class)
+        found = rows.order_by("-pk").values_list("text", "slots")
+        return [Caption(*row) for row in found[:NEAR_KNOWN]]
+
+
+def _gate_rules(request: WriteRequest, brief: Brief, *, is_checked: bool) -> gate.GateRules:
+    """Return what the captions must be. Word lists are the curator's own, in any language."""
+    names = (request.class_name, *request.synonyms)
+    return gate.GateRules(
+        names=names if TECHNIQUES[request.technique].is_text else (),
+        axes={axis: [words for _, words in values] for axis, values in request.axes.items()},
+        language=request.language if is_checked or brief.language else "",
+        text_threshold=brief.text_threshold,
+    )

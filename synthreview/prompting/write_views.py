@@ -1,0 +1,129 @@
+"""Pages of the prompt studio: the form that writes prompts, its live preview, past writings."""
+
+from __future__ import annotations
+
+from django.contrib import messages
+from django.core.paginator import Paginator
+from django.db.models import Count, Q
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.views.decorators.http import require_GET, require_http_methods
+
+from synthreview.catalog.models import Dataset
+from synthreview.catalog.pages import open_dataset, page_or_part, signed_in
+from synthreview.catalog.permissions import Action
+from synthreview.prompting import gate, services
+from synthreview.prompting.authors.base import AuthorError
+from synthreview.prompting.drafting import plan
+from synthreview.prompting.forms import SET, WriteForm
+from synthreview.prompting.models import PromptState, Writing
+from synthreview.prompting.planning import Plan
+from synthreview.prompting.techniques import INSTRUCTED, TECHNIQUES, WRITTEN
+
+PREVIEWED = 20
+WRITINGS = 30
+
+
+@require_http_methods(["GET", "POST"])
+def write(request: HttpRequest, slug: str) -> HttpResponse:
+    """Show the studio; write prompts and store them, as drafts or approved straight away."""
+    dataset, context = open_dataset(request, slug, Action.CURATE)
+    posted = request.method == "POST"
+    form = WriteForm(request.POST, dataset=dataset) if posted else _first_form(request, dataset)
+    if form.is_bound and form.is_valid():
+        state = PromptState.APPROVED if request.POST.get("do") == "approve" else PromptState.DRAFT
+        try:
+            written = _write(form, state, request)
+        except (AuthorError, ValueError) as error:  # an adversarial wish without a label, say
+            form.add_error(None, str(error))
+        else:
+            _say_written(request, written)
+            response = redirect("prompts", dataset.slug)
+            if len(written) == 1:
+                response["Location"] += f"?writing={written[0].writing.pk}"
+            return response
+    context |= {
+        "form": form,
+        "text_techniques": [TECHNIQUES[key] for key in WRITTEN],
+        "image_techniques": [TECHNIQUES[key] for key in INSTRUCTED],
+        "set": SET,
+        "text_threshold": gate.TEXT_THRESHOLD,
+    }
+    status = 422 if form.errors else 200
+    return render(request, "prompting/studio.html", context, status=status)
+
+
+def _first_form(request: HttpRequest, dataset: Dataset) -> WriteForm:
+    """Return the form before anything is sent; the address may fill in fields of it."""
+    form = WriteForm(dataset=dataset)
+    for name, field in form.fields.items():
+        if name in request.GET and name != "author":
+            many = request.GET.getlist(name)
+            is_list = hasattr(field.widget, "allow_multiple_selected")
+            is_list = is_list and field.widget.allow_multiple_selected
+            form.initial[name] = many if is_list else many[0]
+    return form
+
+
+def _write(form: WriteForm, state: PromptState, request: HttpRequest) -> list[services.Written]:
+    user = signed_in(request)
+    if form.is_set:
+        return list(services.write_set(form.wish, state=state, created_by=user).values())
+    alias = form.cleaned_data["author"]
+    return [services.write_prompts(form.wish, author_alias=alias, state=state, created_by=user)]
+
+
+def _say_written(request: HttpRequest, written: list[services.Written]) -> None:
+    number = sum(len(one.prompts) for one in written)
+    asked = sum(one.asked for one in written)
+    if not number:
+        messages.warning(
+            request,
+            "No new caption: every combination is written already. Add values to the axes, "
+            "or change the template.",
+        )
+    elif number < asked:
+        messages.warning(
+            request,
+            f"{number} of {asked} prompts are written: no other combination is left. "
+            "More values on the axes give more.",
+        )
+    else:
+        messages.success(request, f"{number} prompt{'s are' if number > 1 else ' is'} written.")
+
+
+@require_GET
+def preview(request: HttpRequest, slug: str) -> HttpResponse:
+    """Show the first captions that the form would write; nothing is stored."""
+    dataset, context = open_dataset(request, slug, Action.CURATE)
+    form = WriteForm(request.GET, dataset=dataset)
+    plans: list[tuple[str, Plan]] = []
+    if form.is_valid():
+        try:
+            plans = _plans(form)
+        except ValueError as error:
+            form.add_error(None, str(error))
+    context |= {"form": form, "plans": plans, "plan": plans[-1][1] if plans else None}
+    return page_or_part(request, "prompting/preview.html", "prompting/_preview.html", context)
+
+
+def _plans(form: WriteForm) -> list[tuple[str, Plan]]:
+    """Return the plan of each technique that the form asks for, by its title."""
+    wishes = services.share_out(form.wish) if form.is_set else [form.wish]
+    samples = -(-PREVIEWED // len(wishes))
+    return [
+        (TECHNIQUES[wish.technique].title, plan(wish, samples=min(samples, wish.count)))
+        for wish in wishes
+        if wish.count
+    ]
+
+
+@require_GET
+def writings(request: HttpRequest, slug: str) -> HttpResponse:
+    """List what was written when, by whom, and how much of it was not kept."""
+    dataset, context = open_dataset(request, slug)
+    flagged = Count("prompts", filter=~Q(prompts__flags=[]))
+    rows = Writing.objects.filter(dataset=dataset).annotate(flagged_count=flagged)
+    rows = rows.select_related("created_by").defer("dropped").order_by("-pk")
+    context["page"] = Paginator(rows, WRITINGS).get_page(request.GET.get("page"))
+    return render(request, "prompting/writings.html", context)
