@@ -83,6 +83,8 @@ POLICY_KEYS: dict[str, tuple[type, bool]] = {
     "blind_scores": (bool, False),
     "lease_minutes": (int, False),
     "audit_share": (float, False),
+    "adapts_audit_share": (bool, False),
+    "gold_share": (float, False),
     "accepts_unseen": (bool, False),
     "is_high_risk": (bool, False),
 }

@@ -79,6 +79,12 @@ class PolicyForm(forms.ModelForm):  # type: ignore[type-arg]
         most=100,
         help_text="While a certificate runs: so many of the cards are drawn by lot.",
     )
+    gold_share = PercentField(
+        label="Known answers (%)",
+        least=0,
+        most=50,
+        help_text="So many of the cards have a known answer, chosen on the page of reviewers.",
+    )
 
     class Meta:
         model = QualityPolicy
@@ -88,6 +94,8 @@ class PolicyForm(forms.ModelForm):  # type: ignore[type-arg]
             "reviews_per_image",
             "lease_minutes",
             "audit_share",
+            "adapts_audit_share",
+            "gold_share",
             "blind_scores",
             "accepts_unseen",
             "is_high_risk",
@@ -95,6 +103,7 @@ class PolicyForm(forms.ModelForm):  # type: ignore[type-arg]
         labels = {
             "reviews_per_image": "Reviews per image",
             "lease_minutes": "Minutes per image",
+            "adapts_audit_share": "Adapt the audits",
             "blind_scores": "Hide scores from reviewers",
             "accepts_unseen": "Accept what nobody looked at",
             "is_high_risk": "High risk",
@@ -102,11 +111,16 @@ class PolicyForm(forms.ModelForm):  # type: ignore[type-arg]
         help_texts = {
             "reviews_per_image": "By different people. Holds for images that come from now on.",
             "lease_minutes": "Then an unanswered image goes back to the queue.",
+            "adapts_audit_share": (
+                "Shift the share by itself, so that the target is reached with the fewest looks."
+            ),
             "blind_scores": "A score seen before deciding pulls the decision towards it.",
             "accepts_unseen": (
                 "Export unreviewed images too, once the certificate meets the target."
             ),
-            "is_high_risk": "Every image of an export must have been looked at.",
+            "is_high_risk": (
+                "Every image that leaves was approved by two people or more and an adjudicator."
+            ),
         }
 
 

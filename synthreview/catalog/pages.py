@@ -56,7 +56,9 @@ TABS = (
         ("run", "run-new", "run-unknown", "costs", "derive", "references"),
     ),
     Tab("Images", "images", Action.VIEW, ("image", "repaint")),
-    Tab("Review", "review", Action.REVIEW),
+    Tab("Review", "review", Action.REVIEW, ("reviewers-me",)),
+    Tab("Adjudicate", "adjudicate", Action.ADJUDICATE),
+    Tab("Reviewers", "reviewers", Action.CURATE),
     Tab("Certificate", "certificate", Action.VIEW),
     Tab("Exports", "exports", Action.VIEW, ("export",)),
     Tab(

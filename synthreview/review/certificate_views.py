@@ -51,6 +51,23 @@ def start(request: HttpRequest, slug: str) -> HttpResponse:
 
 
 @require_POST
+def extend(request: HttpRequest, slug: str) -> HttpResponse:
+    """Take what came since and nobody was handed into the running certificate."""
+    dataset, _ = open_dataset(request, slug, Action.ADMINISTER)
+    certification = certifying.open_certification(dataset)
+    if certification is None:
+        messages.error(request, "No certificate runs.")
+        return redirect("certificate", dataset.slug)
+    try:
+        cohort = certifying.extend_certification(certification)
+    except certifying.CertificationError as error:
+        messages.error(request, str(error))
+    else:
+        messages.success(request, f"{cohort.population:,} images more are in the certificate.")
+    return redirect("certificate", dataset.slug)
+
+
+@require_POST
 def end(request: HttpRequest, slug: str) -> HttpResponse:
     """End the certificate that runs."""
     dataset, _ = open_dataset(request, slug, Action.ADMINISTER)
@@ -63,6 +80,8 @@ def end(request: HttpRequest, slug: str) -> HttpResponse:
 def _context(dataset: Dataset, found: Certificate) -> dict[str, Any]:
     policy = dataset.policy
     history = certifying.history_of(found)
+    strata = certifying.strata_of(found)
+    more = certifying.MORE_AUDITS
     promised = promise(found, reviews_per_image=policy.reviews_per_image)
     every = max(1, (len(history) - 1) // (TABLE_ROWS - 1))
     return {
@@ -73,6 +92,19 @@ def _context(dataset: Dataset, found: Certificate) -> dict[str, Any]:
         "confidence": percent(found.certification.confidence, up=False),
         "needed": certifying.audits_needed(found),
         "audit_rate": percent(found.audit_rate),
+        "recall": percent(found.bound.recall, up=False),
+        "more": more,
+        "with_more": percent(certifying.error_with_more(found, audits=more, rate=found.audit_rate)),
+        "waiting_outside": certifying.waiting_outside(dataset),
+        "strata": [
+            (
+                one,
+                percent(one.coverage, up=False),
+                percent(one.alone.error) if one.alone else "",
+                percent(one.together.error) if one.together else "",
+            )
+            for one in strata
+        ],
         "promise": promised,
         "chart": _chart(history, found.target),
         "rows": [(step, percent(step.error)) for step in history[::-1][::every]],

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from synthreview.review import certificate_views, views
+from synthreview.review import certificate_views, reviewer_views, views
 
 urlpatterns = [
     path("d/<slug:slug>/review/", views.review, name="review"),
@@ -11,6 +11,14 @@ urlpatterns = [
     path("d/<slug:slug>/review/heartbeat", views.heartbeat, name="review-heartbeat"),
     path("d/<slug:slug>/review/leave", views.leave, name="review-leave"),
     path("d/<slug:slug>/certificate/", certificate_views.certificate, name="certificate"),
+    path("d/<slug:slug>/adjudicate/", reviewer_views.adjudicate, name="adjudicate"),
+    path("d/<slug:slug>/adjudicate/undo", reviewer_views.undo, name="adjudicate-undo"),
+    path("d/<slug:slug>/reviewers/", reviewer_views.reviewers, name="reviewers"),
+    path("d/<slug:slug>/reviewers/me", reviewer_views.mine, name="reviewers-me"),
+    path("d/<slug:slug>/reviewers/assign/<int:pk>", reviewer_views.assign, name="reviewer-assign"),
+    path("d/<slug:slug>/reviewers/gold", reviewer_views.choose_gold, name="gold-choose"),
+    path("d/<slug:slug>/reviewers/round", reviewer_views.begin_round, name="reviewers-round"),
+    path("d/<slug:slug>/certificate/extend", certificate_views.extend, name="certificate-extend"),
     path("d/<slug:slug>/certificate/start", certificate_views.start, name="certificate-start"),
     path("d/<slug:slug>/certificate/end", certificate_views.end, name="certificate-end"),
 ]

@@ -18,6 +18,7 @@ POLICY = {
     "reviews_per_image": "2",
     "lease_minutes": "5",
     "audit_share": "30",
+    "gold_share": "5",
 }
 
 

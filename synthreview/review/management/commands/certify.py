@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from django.core.management.base import CommandParser
 
 from synthreview.catalog.management.base import DatasetCommand, find_dataset
 from synthreview.review.certifying import (
+    MORE_AUDITS,
     Certificate,
     CertificationError,
     audits_needed,
     certificate_of,
+    error_with_more,
+    extend_certification,
+    log_of,
     open_certification,
     percent,
     start_certification,
+    strata_of,
 )
+from synthreview.review.promises import truth_of
 
 
 class Command(DatasetCommand):
@@ -29,15 +36,34 @@ class Command(DatasetCommand):
             action="store_true",
             help="freeze what nobody has been handed yet, and begin",
         )
+        parser.add_argument(
+            "--extend",
+            action="store_true",
+            help="take what came since and nobody has been handed into the running one",
+        )
+        parser.add_argument(
+            "--log",
+            action="store_true",
+            help="print all that the bound is computed from, a JSON object a line, and end",
+        )
 
-    def answer_to(self, *, dataset: str, start: bool, **options: Any) -> None:
+    def answer_to(
+        self, *, dataset: str, start: bool, extend: bool, log: bool, **options: Any
+    ) -> None:
         found = find_dataset(dataset)
         if start:
             start_certification(dataset=found)
         certification = open_certification(found)
         if certification is None:
             raise CertificationError(f"No certificate runs for {found.slug}; --start begins one.")
+        if extend:
+            extend_certification(certification)
+        if log:
+            for line in log_of(certification):
+                self.stdout.write(json.dumps(line, ensure_ascii=False))
+            return
         certificate = certificate_of(certification)
+        truth, trials = truth_of(certificate)
         needed = audits_needed(certificate)
         bound = certificate.bound
         self.answer(
@@ -55,6 +81,32 @@ class Command(DatasetCommand):
                 "error_at_most": bound.error,
                 "is_met": certificate.is_met,
                 "more_audits": needed,
+                "removed_unseen": bound.removed,
+                "found_at_least": bound.recall,
+                "audit_share": found.policy.current_audit_share,
+                "error_with_50_more": error_with_more(
+                    certificate, audits=MORE_AUDITS, rate=certificate.audit_rate
+                ),
+                "strata": [
+                    {
+                        "kind": one.kind,
+                        "name": one.name,
+                        "images": one.population,
+                        "reviewed": one.reviewed,
+                        "audits": one.audits,
+                        "found_bad": one.found_bad,
+                        "error_at_most_alone": one.alone.error if one.alone else None,
+                        "error_at_most_all_at_once": one.together.error if one.together else None,
+                    }
+                    for one in strata_of(certificate)
+                ],
+                "reviewers_included": {
+                    "error_at_most": truth.error,
+                    "miss_rate_at_most": truth.miss_rate,
+                    "trials": trials,
+                }
+                if truth
+                else None,
             },
             f"Certificate {certification.number} of {found.slug}: at most "
             f"{percent(bound.error)} wrong, {_outlook(certificate, needed)} "
