@@ -410,12 +410,16 @@ def _several(pool: Pool, picked: str, batch: uuid.UUID, stream: Stream) -> int:
 
 
 def candidates(pool: Pool, *, limit: int) -> list[Candidate]:
-    """Return the next looks of the pool in the queue's order, with what makes them alike."""
+    """Return the next looks of the pool in the queue's order, with what makes them alike.
+
+    Until the transaction ends others step over them: two pages at once are two pages.
+    """
     words = f"""
         SELECT slot.id, slot.image_id, slot.prompt_id, image.family
         FROM (
             SELECT slot.* FROM review_reviewslot AS slot
-            WHERE {pool.scope} AND {FREE} AND {UNSEEN} ORDER BY {IN_ORDER} LIMIT {limit:d}
+            WHERE {pool.scope} AND {FREE} AND {UNSEEN}
+            ORDER BY {IN_ORDER} LIMIT {limit:d} {_locked()}
         ) AS slot
         JOIN generation_generatedimage AS image ON image.id = slot.image_id
         ORDER BY {IN_ORDER}

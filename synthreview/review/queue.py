@@ -238,7 +238,11 @@ def claim_many(
 
 
 def _fill(pool: Pool, batch: uuid.UUID, count: int, *, audit_share: float) -> None:
-    """Lease up to `count` looks of the pool for the page, some of them by lot."""
+    """Lease up to `count` looks of the pool for the page, some of them by lot.
+
+    What others are being handed at this moment is stepped over: where that leaves too few, the
+    rest is looked for once more.
+    """
     known = sum(CHANCE.random() < pool.dataset.policy.gold_share for _ in range(count))
     count -= gold.claim_into(pool, batch, known) if known else 0
     by_lot = sum(CHANCE.random() < audit_share for _ in range(count))
@@ -246,13 +250,14 @@ def _fill(pool: Pool, batch: uuid.UUID, count: int, *, audit_share: float) -> No
         try:
             with transaction.atomic():
                 taken = claims.claim_draws(pool, by_lot, batch) if by_lot else 0
-                wanted = count - taken
-                found = claims.candidates(pool, limit=WINDOW * wanted + 8)
-                chosen = spread(found, wanted)
-                claims.claim_these(pool, [one.slot for one in chosen], batch)
-            return
+                found = claims.candidates(pool, limit=WINDOW * (count - taken) + 8)
+                chosen = spread(found, count - taken)
+                taken += claims.claim_these(pool, [one.slot for one in chosen], batch)
         except IntegrityError:  # this person took another look at one of the images just now
             continue
+        count, by_lot = count - taken, 0
+        if not count or not taken:
+            return
 
 
 def spread(found: Sequence[claims.Candidate], wanted: int) -> list[claims.Candidate]:

@@ -29,7 +29,7 @@ from synthreview.review.models import (
     Surface,
     Verdict,
 )
-from synthreview.review.queue import Card, card_of, claim_next, give_back, held_by, next_card
+from synthreview.review.queue import TRIES, Card, card_of, claim_next, give_back, held_by, next_card
 from synthreview.review.reasons import REASONS
 
 COUNT_LIMIT = 1_000
@@ -279,21 +279,15 @@ def undo(*, dataset: Dataset, reviewer: User, adjudicates: bool = False) -> Card
     None where nothing is left to undo.
     """
     purposes = [Purpose.ADJUDICATION] if adjudicates else list(AT_THE_QUEUE)
-    last = _standing(dataset, reviewer).filter(purpose__in=purposes).order_by("-pk").first()
-    if last is None:
-        return None
-    slot = last.slot_of
-    give_back(held_by(dataset, reviewer, adjudicates=adjudicates).filter(batch__isnull=True))
     token = uuid.uuid4()
-    expires = Now() + dt.timedelta(minutes=dataset.policy.lease_minutes)
-    won = ReviewSlot.objects.filter(pk=slot.pk, decision=last).update(
-        state=SlotState.LEASED,
-        lease_token=token,
-        lease_expires_at=expires,
-        batch=None,
-        decision=None,
-    )
-    if not won:  # somebody took up the skipped image in this very moment
+    for _ in range(TRIES):  # what stands may be changed, or a skip be taken up, in this moment
+        last = _standing(dataset, reviewer).filter(purpose__in=purposes).order_by("-pk").first()
+        if last is None:
+            return None
+        give_back(held_by(dataset, reviewer, adjudicates=adjudicates).filter(batch__isnull=True))
+        if _lease_again(last, token, dataset.policy.lease_minutes):
+            break
+    else:
         return None
     Decision.objects.create(
         image_id=last.image_id,
@@ -307,8 +301,21 @@ def undo(*, dataset: Dataset, reviewer: User, adjudicates: bool = False) -> Card
         supersedes=last,
     )
     _uncount(last)
-    claim = Claim(slot.pk, last.image_id, token)
+    claim = Claim(last.slot_of.pk, last.image_id, token)
     return card_of(claim, dataset, reviewer, undone=last, adjudicates=adjudicates)
+
+
+def _lease_again(last: Decision, token: uuid.UUID, minutes: int) -> bool:
+    """Put a decided look before its reviewer again; False where the decision stands no more."""
+    return bool(
+        ReviewSlot.objects.filter(pk=last.slot_of.pk, decision=last).update(
+            state=SlotState.LEASED,
+            lease_token=token,
+            lease_expires_at=Now() + dt.timedelta(minutes=minutes),
+            batch=None,
+            decision=None,
+        )
+    )
 
 
 @transaction.atomic
