@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import time
 import uuid
 from collections.abc import Callable
 from typing import Any
 
+from django.db.models.functions import Now
+
 from synthreview.catalog import storage
-from synthreview.generation.generators.base import TEXT, DrawRequest, DrawResult
+from synthreview.generation.generators.base import (
+    TEXT,
+    DrawRequest,
+    DrawResult,
+    Interruptible,
+    OnStep,
+)
 from synthreview.generation.models import Call, GeneratedImage, ImageTruth
 from synthreview.generation.services import capability_of, generator
 from synthreview.lib.images import BadImageError
@@ -16,6 +25,9 @@ from synthreview.lib.outcomes import UnusableAnswerError
 from synthreview.spending.performing import perform
 
 LEASE_S = 300
+# Loading a large model, or one step of it on a CPU, takes its time; a step renews the lease.
+WATCHED_LEASE_S = 900
+NOTE_EVERY_S = 0.5
 # One message draws for this long: a job per image would spend its time on forks.
 SHIFT_S = 10.0
 
@@ -60,7 +72,35 @@ def request_of(call: Call) -> DrawRequest:
 
 def _prepare(call: Call) -> Callable[[], dict[str, Any]]:
     request, chosen = request_of(call), generator(call.run.generator)
+    if isinstance(chosen, Interruptible):
+        on_step = _watch(call)
+        return lambda: _as_spooled(
+            chosen.draw_watched(request, idempotency_key=call.spool_key, on_step=on_step)
+        )
     return lambda: _as_spooled(chosen.draw(request, idempotency_key=call.spool_key))
+
+
+def _watch(call: Call) -> OnStep:
+    """Return what notes a call's steps and keeps its lease.
+
+    It asks for a stop once the call was taken away: by a person who stops the run, or by
+    the sweeper, and then another worker has it.
+    """
+    token = call.lease_token
+    assert token is not None, "the call was just claimed"
+    held = Call.objects.held(call.pk, token)
+    lease = dt.timedelta(seconds=WATCHED_LEASE_S)
+    held.update(steps_done=0, steps_total=0, lease_expires_at=Now() + lease)
+    noted_at = time.monotonic()
+
+    def on_step(done: int, total: int) -> bool:
+        nonlocal noted_at
+        if time.monotonic() - noted_at < NOTE_EVERY_S:
+            return held.exists()
+        noted_at = time.monotonic()
+        return bool(held.update(steps_done=done, steps_total=total, lease_expires_at=Now() + lease))
+
+    return on_step
 
 
 def _as_spooled(result: DrawResult) -> dict[str, Any]:

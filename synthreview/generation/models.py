@@ -91,7 +91,10 @@ def service_of(alias: str) -> str:
 
 
 class Call(PaidWork):
-    """One request to a generator: its prompt, and for derivations its inputs."""
+    """One request to a generator: its prompt, and for derivations its inputs.
+
+    Steps are told by generators that can be watched; all others leave them 0.
+    """
 
     QUEUE = "generation"
     JOB = "synthreview.generation.jobs.draw"
@@ -101,6 +104,8 @@ class Call(PaidWork):
     count = models.PositiveSmallIntegerField(default=1)
     seed = models.BigIntegerField(null=True)
     mask_sha256 = models.CharField(max_length=64, blank=True)
+    steps_done = models.PositiveIntegerField(default=0)
+    steps_total = models.PositiveIntegerField(default=0)
 
     class Meta(PaidWork.Meta):
         constraints = [

@@ -17,16 +17,23 @@ from django.db.models.functions import Now
 
 from synthreview.accounts.models import User
 from synthreview.catalog.models import Dataset, LabelClass, ReferenceImage, ReferenceUse
-from synthreview.generation.generators.base import FUSION, INPUTS, TEXT, DrawRequest, Generator
+from synthreview.generation.generators.base import (
+    FUSION,
+    INPUTS,
+    TEXT,
+    DrawRequest,
+    Generator,
+    Interruptible,
+)
 from synthreview.generation.models import Call, CallInput, GeneratedImage, InputRole, Run
-from synthreview.lib.adapters import load_adapter
+from synthreview.lib.adapters import UnknownAdapterError, load_adapter
 from synthreview.prompting.models import Prompt
 from synthreview.prompting.techniques import TECHNIQUES, WRITTEN
 from synthreview.spending import spool
 from synthreview.spending.limits import Limits
 from synthreview.spending.models import Budget
 from synthreview.spending.services import OverBudgetError, reserve, retry_paid
-from synthreview.work.models import WorkState
+from synthreview.work.models import OPEN_STATES, WorkState
 from synthreview.work.services import enqueue_on_commit
 
 MAX_IMAGES_PER_RUN = 1_000_000
@@ -42,6 +49,14 @@ def generator(alias: str) -> Generator:
     """Return the generator of that name. Raises UnknownAdapterError."""
     loaded: Generator = load_adapter(settings.GENERATORS, alias, "generator")
     return loaded
+
+
+def is_interruptible(alias: str) -> bool:
+    """Whether what that generator draws can be stopped half-way; not if nobody knows it."""
+    try:
+        return isinstance(generator(alias), Interruptible)
+    except UnknownAdapterError:
+        return False
 
 
 def load_generators() -> None:
@@ -272,16 +287,23 @@ def _input_of(call: Call, position: int, image: GeneratedImage | ReferenceImage)
 def stop_run(run: Run) -> int:
     """Cancel what has not been sent; what is being drawn comes to its end. Returns how many.
 
-    A call whose answer lies in the spool is paid for: it goes on, and its images arrive.
+    A call whose answer lies in the spool is paid for: it goes on, and its images arrive. What an
+    interruptible generator draws is cancelled too: it costs nothing, and its worker, which
+    loses the lease so, stops within a step.
     """
     freed = 0
     stopped = 0
-    for call in run.calls.filter(state=WorkState.READY):
+    states = OPEN_STATES if is_interruptible(run.generator) else (WorkState.READY,)
+    for call in run.calls.filter(state__in=states):
         if spool.exists(call.spool_key):
             continue
         # One by one and conditional: a worker may claim any of them meanwhile.
-        if run.calls.filter(pk=call.pk, state=WorkState.READY).update(
-            state=WorkState.CANCELLED, settled_at=Now()
+        same = run.calls.filter(pk=call.pk, state=call.state, lease_token=call.lease_token)
+        if same.update(
+            state=WorkState.CANCELLED,
+            settled_at=Now(),
+            lease_token=None,
+            lease_expires_at=None,
         ):
             stopped += 1
             freed += call.estimated_micro_usd

@@ -129,6 +129,11 @@ def _progress_of(run: Run) -> dict[str, Any]:
         "settled": settled,
         "reports": reports.annotate(lost=Sum("count")).order_by("-lost", "error")[:5],
         "newest": GeneratedImage.objects.filter(run=run)[:NEWEST],
+        "steps": run.calls.filter(state=WorkState.RUNNING).aggregate(
+            done=Sum("steps_done", default=0), total=Sum("steps_total", default=0)
+        ),
+        "can_stop": counts[WorkState.READY]
+        or (counts[WorkState.RUNNING] and services.is_interruptible(run.generator)),
         # Nothing waits silently: due work that nobody takes means that no worker is there.
         "is_stuck": (
             waiting is not None
@@ -146,10 +151,13 @@ def _progress_of(run: Run) -> dict[str, Any]:
 
 @require_POST
 def stop(request: HttpRequest, slug: str, number: int) -> HttpResponse:
-    """Cancel what has not been sent."""
+    """Cancel what has not been sent, and what can be stopped half-way."""
     dataset, _ = open_dataset(request, slug, Action.CURATE)
-    stopped = services.stop_run(get_object_or_404(Run, dataset=dataset, number=number))
-    if stopped:
+    run = get_object_or_404(Run, dataset=dataset, number=number)
+    stopped = services.stop_run(run)
+    if stopped and services.is_interruptible(run.generator):
+        messages.success(request, "The run is stopped; its worker ends after the step it is at.")
+    elif stopped:
         messages.success(request, "The run is stopped. What is being drawn now still arrives.")
     else:
         messages.warning(request, "Nothing was waiting any more, so there was nothing to stop.")

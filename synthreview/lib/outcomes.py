@@ -10,7 +10,7 @@ what becomes of the work, so that nothing is paid twice and nothing is lost.
       OutOfCreditError           the account is empty: pause, and ask a person
       TransientError             nothing was charged, and the same call may succeed later
         RateLimitedError         …after `retry_after_s`
-        StoppedError             we ourselves asked for the stop
+      StoppedError               we ourselves asked for it: says nothing against the service
       OutcomeUnknownError        the bytes left, and no proof of the outcome came back
 """
 
@@ -56,7 +56,7 @@ class RateLimitedError(TransientError):
         self.retry_after_s = retry_after_s
 
 
-class StoppedError(TransientError):
+class StoppedError(ServiceError):
     """Stopped half-way because its caller asked for that."""
 
 
