@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
+from synthreview.lib.openai_api import models_of
 from synthreview.prompting.authors.answers import looks_like_json, read_json, read_lines
 from synthreview.prompting.authors.asking import ASKING_VERSION, Answer, Ask, by_lines, gather
 from synthreview.prompting.authors.base import (
@@ -103,14 +104,10 @@ class OpenAIAuthor:
     def models(self) -> list[ServedModel]:
         """Return what the server lists, with the day on which each ends. Raises AuthorError."""
         page = self._quick.call(lambda client: client.models.list())
-        listed = getattr(page, "data", None)
-        if not isinstance(listed, list):
-            raise BadAnswerError(f"{self.connection.base_url} lists no models.")
-        return [
-            ServedModel(str(model.id), str(getattr(model, "shutdown_date", None) or ""))
-            for model in listed
-            if getattr(model, "id", None)
-        ]
+        try:
+            return [ServedModel(name, ends) for name, ends in models_of(page)]
+        except ValueError:
+            raise BadAnswerError(f"{self.connection.base_url} lists no models.") from None
 
     def cost_usd(self, tokens_in: int, tokens_out: int) -> Decimal | None:
         """Return what these tokens cost by the price table; None where it has no price."""
