@@ -177,6 +177,10 @@ GENERATORS: dict[str, dict[str, Any]] = {
         "BACKEND": "synthreview.generation.generators.sketch.SketchGenerator",
         "OPTIONS": {},
     },
+    "typographic": {
+        "BACKEND": "synthreview.generation.generators.typographic.TypographicGenerator",
+        "OPTIONS": {"font_path": env.str("SYNTHREVIEW_FONT", default="")},
+    },
 }
 # Local models draw only where somebody named one; their worker keeps them in memory.
 KEEPS_MODELS = {"scoring"}
@@ -198,6 +202,32 @@ if LOCAL_DALLE := env.str("SYNTHREVIEW_DALLE_MINI", default=""):
             "root": LOCAL_DALLE,
             "device": env.str("SYNTHREVIEW_DEVICE", default="cpu"),
             **env.json("SYNTHREVIEW_DALLE_MINI_OPTIONS", default={}),
+        },
+    }
+# Generators behind a server are there only where somebody named one.
+IMAGES_MODEL = env.str("SYNTHREVIEW_IMAGES_MODEL", default="")
+IMAGES_URL = env.str("SYNTHREVIEW_IMAGES_BASE_URL", default="")
+if IMAGES_MODEL or IMAGES_URL:
+    GENERATORS["openai"] = {
+        "BACKEND": "synthreview.generation.generators.openai.OpenAIGenerator",
+        "OPTIONS": {
+            "model": IMAGES_MODEL,
+            "profile": env.str("SYNTHREVIEW_IMAGES_PROFILE", default="openai"),
+            "base_url": IMAGES_URL,
+            # Its name only: the key is read when it is used.
+            "api_key_env": env.str("SYNTHREVIEW_IMAGES_KEY_ENV", default="OPENAI_API_KEY"),
+            "timeout_s": env.float("SYNTHREVIEW_IMAGES_TIMEOUT", default=240),
+            "prices": env.json("SYNTHREVIEW_IMAGES_PRICES", default={}),
+            "url_hosts": env.list("SYNTHREVIEW_IMAGES_URL_HOSTS", default=[]),
+        },
+    }
+if HTTP_GENERATOR_URL := env.str("SYNTHREVIEW_HTTP_GENERATOR_URL", default=""):
+    GENERATORS["http"] = {
+        "BACKEND": "synthreview.generation.generators.http.HttpGenerator",
+        "OPTIONS": {
+            "url": HTTP_GENERATOR_URL,
+            "api_key_env": env.str("SYNTHREVIEW_HTTP_GENERATOR_KEY_ENV", default=""),
+            **env.json("SYNTHREVIEW_HTTP_GENERATOR_OPTIONS", default={}),
         },
     }
 AUTHORS: dict[str, dict[str, Any]] = {

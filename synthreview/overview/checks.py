@@ -12,6 +12,8 @@ from django.conf import settings
 from django.core.checks import CheckMessage, Error, register
 from django.utils.module_loading import import_string
 
+from synthreview.lib.outcomes import ServiceError
+
 REDIS_SCHEMES = ("redis", "rediss", "unix")
 EXAMPLES = {
     "GENERATORS": "synthreview.generation.generators.sketch.SketchGenerator",
@@ -42,7 +44,10 @@ def check_redis_url(
 def check_adapters(
     app_configs: Sequence[AppConfig] | None = None, **kwargs: Any
 ) -> list[CheckMessage]:
-    """Every adapter must be importable, and without torch: pages load them too."""
+    """Every adapter must be importable, and without torch: pages load them too.
+
+    Generators are built as well: that is cheap, asks nobody, and says what an option lacks.
+    """
     return [
         fault
         for name, example in EXAMPLES.items()
@@ -65,7 +70,7 @@ def _check_entry(name: str, alias: str, entry: Any, example: str) -> list[CheckM
         ]
     had_torch = "torch" in sys.modules
     try:
-        import_string(entry["BACKEND"])
+        backend = import_string(entry["BACKEND"])
     except ImportError as error:
         return [
             Error(
@@ -80,6 +85,22 @@ def _check_entry(name: str, alias: str, entry: Any, example: str) -> list[CheckM
                 f"{name}[{alias!r}]: importing {entry['BACKEND']} loads torch.",
                 hint="Import torch inside its functions: web processes import adapters too.",
                 id="synthreview.E005",
+            )
+        ]
+    return _check_options(name, alias, backend, entry) if name == "GENERATORS" else []
+
+
+def _check_options(
+    name: str, alias: str, backend: Any, entry: Mapping[str, Any]
+) -> list[CheckMessage]:
+    try:
+        backend(**entry.get("OPTIONS", {}))
+    except (ServiceError, TypeError, ValueError) as error:
+        return [
+            Error(
+                f"{name}[{alias!r}] cannot be built with its OPTIONS: {error}",
+                hint="docs/configuration.md says what each of its variables takes.",
+                id="synthreview.E006",
             )
         ]
     return []
