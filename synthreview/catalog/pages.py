@@ -47,6 +47,8 @@ TABS = (
             "prompts-import-check",
             "prompts-export",
             "writings",
+            "word-lists",
+            "forbidden-pairs",
         ),
     ),
     Tab(

@@ -80,6 +80,18 @@ def add_shipped_axis(
 
 
 @transaction.atomic
+def add_shipped_lists(
+    dataset: Dataset,
+    names: Iterable[str],
+    *,
+    kinds: Mapping[str, str] | None = None,
+    starter: bool = False,
+) -> list[Axis]:
+    """Add several shipped lists, all or none. Takes and raises what `add_shipped_axis` does."""
+    return [add_shipped_axis(dataset, name, kinds=kinds, starter=starter) for name in names]
+
+
+@transaction.atomic
 def add_starter_axes(dataset: Dataset, techniques: Iterable[str]) -> list[Axis]:
     """Add the axes that these techniques begin with, where the dataset lacks them."""
     there = set(dataset.axes.values_list("name", flat=True))

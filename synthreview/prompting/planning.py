@@ -45,17 +45,17 @@ class Stock:
         dataset = wish.dataset
         self.wish = wish
         self.classes = list(dataset.classes.all())
-        axes = {axis.pk: axis.name for axis in dataset.axes.all()}
-        self.axes: dict[str, list[AxisValue]] = {name: [] for name in axes.values()}
+        self.axis_of = {axis.pk: axis.name for axis in dataset.axes.all()}
+        self.axes: dict[str, list[AxisValue]] = {name: [] for name in self.axis_of.values()}
         for value in AxisValue.objects.filter(axis__dataset=dataset):
-            self.axes[axes[value.axis_id]].append(value)
+            self.axes[self.axis_of[value.axis_id]].append(value)
         self._classes_of: defaultdict[int, set[int]] = defaultdict(set)
         own = AxisValue.classes.through.objects.filter(axisvalue__axis__dataset=dataset)
         for value_pk, class_pk in own.values_list("axisvalue_id", "labelclass_id"):
             self._classes_of[value_pk].add(class_pk)
-        self._pairs = list(
+        self.pairs = list(
             ForbiddenPair.objects.filter(dataset=dataset).select_related(
-                "first__axis", "second__axis"
+                "first__axis", "second__axis", "label_class"
             )
         )
         self._forbidden: dict[int, tuple[tuple[Choice, Choice], ...]] = {}
@@ -99,7 +99,7 @@ class Stock:
         """Return the axis's values that fit the class."""
         apart = {
             pair.first_id
-            for pair in self._pairs
+            for pair in self.pairs
             if pair.second_id is None and pair.label_class_id == label_class.pk
         }
         return [
@@ -107,8 +107,13 @@ class Stock:
             for value in self.axes[axis]
             if (not chosen or value.name in chosen)
             and value.pk not in apart
-            and (not (own := self._classes_of.get(value.pk)) or label_class.pk in own)
+            and self.fits(value, label_class)
         ]
+
+    def fits(self, value: AxisValue, label_class: LabelClass) -> bool:
+        """Say whether the value is for this class: one without classes is for all."""
+        own = self._classes_of.get(value.pk)
+        return not own or label_class.pk in own
 
     def _own_values(self, slot: str, label_class: LabelClass) -> list[Choice]:
         """Return what a technique brings itself; an axis of that name would come first."""
@@ -152,7 +157,7 @@ class Stock:
                 (pair.first.axis.name, pair.first.name),
                 (pair.second.axis.name, pair.second.name),
             )
-            for pair in self._pairs
+            for pair in self.pairs
             if pair.second is not None and pair.label_class_id in (None, label_class.pk)
         )
 

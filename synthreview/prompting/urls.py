@@ -2,13 +2,23 @@
 
 from django.urls import path
 
-from synthreview.prompting import file_views, views, write_views
+from synthreview.prompting import file_views, views, word_views, write_views
 
 urlpatterns = [
     path("d/<slug:slug>/prompts/", views.prompts, name="prompts"),
     path("d/<slug:slug>/prompts/write", write_views.write, name="prompts-write"),
     path("d/<slug:slug>/prompts/preview", write_views.preview, name="prompts-preview"),
     path("d/<slug:slug>/prompts/writings/", write_views.writings, name="writings"),
+    path("d/<slug:slug>/prompts/words/", word_views.word_lists, name="word-lists"),
+    path(
+        "d/<slug:slug>/prompts/words/file.<slug:kind>",
+        word_views.export_word_lists,
+        name="word-lists-file",
+    ),
+    path("d/<slug:slug>/prompts/forbidden/", word_views.forbidden_pairs, name="forbidden-pairs"),
+    path(
+        "d/<slug:slug>/prompts/forbidden/<int:pk>/allow", word_views.allow_pair, name="pair-allow"
+    ),
     path("d/<slug:slug>/prompts/state", views.change_state, name="prompts-state"),
     path("d/<slug:slug>/prompts/import/", file_views.import_file, name="prompts-import"),
     path(

@@ -43,6 +43,7 @@ def test_no_page_is_wider_than_the_screen(page: Page, people: People, width: int
     settings = "/d/traffic/settings/"
     addresses = ["/", "/d/traffic/", "/d/traffic/prompts/", "/d/traffic/runs/"]
     addresses += ["/d/traffic/prompts/write", "/d/traffic/prompts/writings/"]
+    addresses += ["/d/traffic/prompts/words/", "/d/traffic/prompts/forbidden/"]
     addresses += ["/d/traffic/runs/new", "/d/traffic/runs/1/", "/d/traffic/images/"]
     addresses += [f"/images/{image.pk}/", settings, f"{settings}classes/", f"{settings}axes/"]
     addresses += [f"{settings}members/", "/datasets/new", "/account/password/"]
