@@ -15,6 +15,7 @@ from synthreview.review.certifying import steer
 from synthreview.review.intake import admit, reorder
 from synthreview.review.outcomes import OutcomeTeller, tell_outcomes
 from synthreview.review.queue import free_expired
+from synthreview.review.ranking_services import plan_rankings
 from synthreview.scoring.services import plan_scoring
 from synthreview.work.services import note_sweeper, sweep
 
@@ -41,4 +42,5 @@ STEPS = (
     Step("tell it of every prompt anew", 3600, tell_outcomes),
     Step("forget uploads older than a day", 3600, drop_expired),
     Step("reorder the queue by the current model", 60, reorder),
+    Step("plan to put queues in order by the chance of being bad", 2, plan_rankings),
 )

@@ -157,7 +157,7 @@ if DATABASES["default"]["ENGINE"].endswith("sqlite3"):
 
 # --- Redis and RQ -----------------------------------------------------------
 REDIS_URL = env.str("REDIS_URL", default="redis://127.0.0.1:6379/0")
-QUEUE_NAMES = ("generation", "scoring", "export")
+QUEUE_NAMES = ("generation", "scoring", "ranking", "export")
 RQ_QUEUES = {
     name: {
         # django-rq passes no client options beside a URL, so they stand in it.
@@ -289,4 +289,5 @@ LOGGING: dict[str, Any] = {
 WORKER_PRELOAD = {
     "generation": "synthreview.generation.services.load_generators",
     "scoring": "synthreview.scoring.services.load_scorers",
+    "ranking": "synthreview.review.ranking_jobs.load",
 }

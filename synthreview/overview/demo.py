@@ -202,6 +202,7 @@ def start(family: Family, folder: Path, port: int) -> str:
     for name, command in {
         "generation": ("work", "generation"),
         "scoring": ("work", "scoring"),
+        "ranking": ("work", "ranking"),
         "export": ("work", "export"),
         "sweeper": ("sweep",),
     }.items():

@@ -592,3 +592,7 @@ class Signature(models.Model):
 
     def __str__(self) -> str:
         return f"{self.name} for {self.dataset}"
+
+
+# At the end, because it stands on nothing above: Django finds an app's rows through this module.
+from synthreview.review.ranking_models import Ranking as Ranking  # noqa: E402

@@ -128,7 +128,14 @@ def test_images_arrive_ctrl_c_ends_everything_and_the_next_start_keeps_them(
     assert f"http://127.0.0.1:{first.port}/" in first.said()
     assert first.get("/")[0] in {200, 302}
     family = first.family()
-    for part in ("valkey-server", "gunicorn", "work generation", "work scoring", "sweep"):
+    for part in (
+        "valkey-server",
+        "gunicorn",
+        "work generation",
+        "work scoring",
+        "work ranking",
+        "sweep",
+    ):
         assert any(part in command for command in family.values()), part
     wait_for(first.images)
     wait_for(lambda: re.search(r"[1-9]\d* images are drawn", first.said()))

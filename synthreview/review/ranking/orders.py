@@ -1,4 +1,4 @@
-"""In which order images come before people, what is drawn by lot, and when to learn anew.
+"""In which order images come before people, and what is drawn by lot.
 
 The queue and `manage.py replay` both run this.
 """
@@ -13,8 +13,6 @@ from synthreview.review.ranking.features import lowest_within
 from synthreview.review.ranking.table import CAPTION, FloatArray, ImageTable, IntArray
 
 EXPLORATION = 0.03  # this share of the cards is drawn by lot from all that waits
-LEAST_STEP = 20  # decisions between two models
-STEP_SHARE = 20  # one part in so many of the decisions so far, where that is more
 
 Rng = np.random.Generator
 
@@ -26,11 +24,6 @@ class Policy(StrEnum):
     LOWEST = "lowest"
     RANK = "rank"
     LEARNED = "learned"
-
-
-def next_model_at(decisions: int) -> int:
-    """Return how many decisions there must be before the model is fitted again."""
-    return decisions + max(LEAST_STEP, decisions // STEP_SHARE)
 
 
 def by_lowest(table: ImageTable, rng: Rng) -> IntArray:
@@ -80,3 +73,26 @@ def explored(
     places = np.sort(rng.choice(min(cards, len(order)), count, replace=False))
     rest = order[~np.isin(order, drawn)]
     return np.insert(rest, np.minimum(places - np.arange(count), len(rest)), drawn), drawn
+
+
+# --- Places -----------------------------------------------------------------------
+
+FINE = 20_000  # so many places are told apart; later ones are put in order again before their turn
+COARSE = 100  # so many places for all behind them: they seldom change, and need no writing
+STEP = 1e-9  # between two images of the same chance
+
+
+def places(order: IntArray, chance: FloatArray) -> FloatArray:
+    """Return the places of `order`, best first, rising; (len(order),).
+
+    A place is the chance of being good, 0..1, so that images which come later can be put between
+    them. `chance`: (N,) of being bad; it falls along `order` but for images drawn by lot, which
+    take the place that they stand at.
+    """
+    if not len(order):
+        return np.empty(0)
+    # Of those that come later the likeliest bad says the place; one drawn by lot does not.
+    later = np.maximum.accumulate(chance[order][::-1])[::-1]
+    at = np.arange(len(order))
+    behind = np.ceil((1 - later + FINE * STEP) * COARSE) / COARSE  # upwards: never before the fine
+    return np.where(at < FINE, 1 - later + at * STEP, behind)

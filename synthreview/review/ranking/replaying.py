@@ -16,7 +16,8 @@ from scipy.stats import t as student
 
 from synthreview.review.certificate import Look, Stream, running_bound
 from synthreview.review.ranking.model import Decided, Ranker
-from synthreview.review.ranking.orders import Policy, explored, first_order, next_model_at
+from synthreview.review.ranking.orders import Policy, explored, first_order
+from synthreview.review.ranking.schedule import next_model_at
 from synthreview.review.ranking.table import BoolArray, FloatArray, ImageTable, IntArray
 
 FIND = (0.8, 0.9, 0.95, 0.99)

@@ -11,8 +11,9 @@ from synthreview.review.ranking.orders import (
     by_rank,
     explored,
     first_order,
-    next_model_at,
+    places,
 )
+from synthreview.review.ranking.schedule import next_model_at
 from synthreview.review.ranking.table import ImageTable
 
 
@@ -82,3 +83,22 @@ def test_exploration_of_little_breaks_nothing(waiting: int, share: float) -> Non
     new, drawn = explored(np.arange(waiting), 10, np.random.default_rng(0), share=share)
     assert sorted(new) == list(range(waiting))
     assert len(drawn) == (waiting if share else 0)
+
+
+def test_places_rise_with_the_chance_of_being_good_by_hand() -> None:
+    chance = np.array([0.9, 0.1, 0.5, 0.05])
+    # Image 3 was drawn by lot to the second place, and stands there among the likely bad.
+    found = places(np.array([0, 3, 2, 1]), chance)
+    assert found.tolist() == pytest.approx([0.1, 0.5, 0.5, 0.9], abs=1e-6)
+    assert np.all(np.diff(found) > 0)
+    assert places(np.empty(0, dtype=np.int64), chance).tolist() == []
+
+
+def test_far_places_are_rounded_so_that_they_seldom_change() -> None:
+    count = 30_000
+    chance = np.sort(np.random.default_rng(0).random(count))[::-1]
+    order = np.arange(count)
+    first, second = places(order, chance), places(order, chance * 0.9999)
+    assert np.all(np.diff(first) >= 0)
+    assert np.mean(first[25_000:] == second[25_000:]) > 0.9
+    assert len(set(first[:1_000])) == 1_000
