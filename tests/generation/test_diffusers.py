@@ -91,6 +91,9 @@ class TinyModels:
     def _make_flux(self, folder: Path) -> dict[str, Any]:
         return {"model": str(tiny_diffusion.make_flux(folder)), "sizes_px": (PX,)}
 
+    def _make_flux2_klein(self, folder: Path) -> dict[str, Any]:
+        return {"model": str(tiny_diffusion.make_flux2_klein(folder)), "sizes_px": (PX,)}
+
     def _make_kandinsky(self, folder: Path) -> dict[str, Any]:
         decoder, prior = tiny_diffusion.make_kandinsky(folder)
         return {"model": str(decoder), "prior": str(prior)}
@@ -142,6 +145,9 @@ TECHNIQUES = [
     ("flux", TEXT),
     ("flux", VARIATION),
     ("flux", INPAINT),
+    ("flux2_klein", TEXT),
+    ("flux2_klein", VARIATION),
+    ("flux2_klein", FUSION),
     ("kandinsky", TEXT),
     ("kandinsky", VARIATION),
     ("kandinsky", FUSION),
@@ -227,6 +233,18 @@ def test_mixed_embeddings_lead_from_one_picture_to_the_other(tiny: Any, model: s
     assert np.abs(pixels(ends[1]) - pixels(second)).max() <= 3
     assert distance(middle, first) > 0
     assert distance(middle, second) > 0
+
+
+def test_an_edit_of_two_pictures_looks_at_both(tiny: Any) -> None:
+    generator = tiny("flux2_klein")
+    fused = draw(generator, FUSION)
+    others = [
+        draw(generator, TEXT),
+        draw(generator, VARIATION),
+        draw(generator, FUSION, images=(FIRST, noisy(3))),
+        draw(generator, FUSION, images=(noisy(3), SECOND)),
+    ]
+    assert all(distance(fused, other) > 0 for other in others)
 
 
 def test_kandinskys_caption_counts_as_much_as_its_share(tiny: Any) -> None:

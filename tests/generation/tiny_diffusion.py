@@ -103,6 +103,64 @@ def make_flux(folder: Path) -> Path:
     return _saved(pipeline, folder)
 
 
+def make_flux2_klein(folder: Path) -> Path:
+    """Write a Flux 2 klein (a transformer and Qwen 3) to `folder`; it edits pictures."""
+    import diffusers
+    import transformers
+
+    tokenizer = make_chat_tokenizer()
+    width = 16
+    qwen = transformers.Qwen3Config(
+        vocab_size=len(tokenizer),
+        hidden_size=width,
+        intermediate_size=24,
+        num_hidden_layers=28,  # the pipeline reads layers 9, 18 and 27
+        num_attention_heads=2,
+        num_key_value_heads=1,
+        head_dim=8,
+    )
+    pipeline = diffusers.Flux2KleinPipeline(
+        scheduler=diffusers.FlowMatchEulerDiscreteScheduler(),
+        vae=_seeded(
+            diffusers.AutoencoderKLFlux2,
+            block_out_channels=(8, 16),
+            down_block_types=("DownEncoderBlock2D",) * 2,
+            up_block_types=("UpDecoderBlock2D",) * 2,
+            latent_channels=4,
+            norm_num_groups=8,
+        ),
+        text_encoder=_seeded(transformers.Qwen3ForCausalLM, qwen),
+        tokenizer=tokenizer,
+        transformer=_seeded(
+            diffusers.Flux2Transformer2DModel,
+            in_channels=16,
+            num_layers=1,
+            num_single_layers=1,
+            attention_head_dim=16,
+            num_attention_heads=2,
+            joint_attention_dim=3 * width,
+            timestep_guidance_channels=16,
+            axes_dims_rope=(4, 4, 4, 4),
+            guidance_embeds=False,
+        ),
+    )
+    return _saved(pipeline, folder)
+
+
+def make_chat_tokenizer() -> Any:
+    """Return Qwen's tokenizer over single bytes, with a chat template."""
+    from tokenizers import pre_tokenizers
+    from transformers import Qwen2TokenizerFast
+
+    marks = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
+    words = [*sorted(pre_tokenizers.ByteLevel.alphabet()), *marks]
+    return Qwen2TokenizerFast(
+        vocab={word: number for number, word in enumerate(words)},
+        merges=[],
+        chat_template="{% for m in messages %}<|im_start|>{{ m['content'] }}<|im_end|>{% endfor %}",
+    )
+
+
 def make_ip_adapter(folder: Path, stable_diffusion: Path) -> Path:
     """Write an IP-Adapter for that model, with its image encoder beside it; return its file."""
     import diffusers
