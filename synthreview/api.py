@@ -19,6 +19,7 @@ from ninja.security import SessionAuth
 from synthreview import __version__
 from synthreview.catalog.api import router as catalog
 from synthreview.prompting.api import router as prompting
+from synthreview.review.api import router as review
 
 # Whoever asks is `request.user`. Tokens go before the session, whose CSRF check ends the search.
 AUTH = [SessionAuth()]
@@ -33,6 +34,7 @@ api = NinjaAPI(
 )
 api.add_router("", catalog, tags=["catalog"])
 api.add_router("", prompting, tags=["prompts"])
+api.add_router("", review, tags=["review"])
 
 
 @api.exception_handler(PermissionDenied)

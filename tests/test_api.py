@@ -22,7 +22,10 @@ D = "/api/datasets/traffic"
 EVERYBODY = ("anonymous", "stranger", "viewer", "reviewer", "curator", "admin")
 LOOK = dict(zip(EVERYBODY, (401, 404, 200, 200, 200, 200), strict=True))
 CURATE = dict(zip(EVERYBODY, (401, 404, 403, 403, 200, 200), strict=True))
+REVIEW = dict(zip(EVERYBODY, (401, 404, 403, 200, 200, 200), strict=True))
 OPEN = dict(zip(EVERYBODY, (401, 200, 200, 200, 200, 200), strict=True))
+
+ANSWER = {"token": "6f1c2a52-0f6e-4f0e-9d0e-0c1f6f3a7b11", "verdict": "approve"}
 
 # method, path of the OpenAPI document, body, who gets what
 ROUTES: list[tuple[str, str, Any, dict[str, int]]] = [
@@ -41,6 +44,18 @@ ROUTES: list[tuple[str, str, Any, dict[str, int]]] = [
     ("patch", "/api/prompts/{pk}", {"state": "approved"}, CURATE),
     ("get", "/api/techniques", None, OPEN),
     ("get", "/api/authors", None, OPEN),
+    ("post", "/api/datasets/{slug}/review/claim", {"kind": "next"}, REVIEW),
+    ("post", "/api/datasets/{slug}/review/decide", {"answers": [ANSWER]}, REVIEW),
+    (
+        "post",
+        "/api/datasets/{slug}/review/change",
+        {"decision": 1, **ANSWER},
+        {**REVIEW, "reviewer": 422, "curator": 422, "admin": 422},
+    ),
+    ("post", "/api/datasets/{slug}/review/undo", None, REVIEW),
+    ("post", "/api/datasets/{slug}/review/release", {"tokens": None}, REVIEW),
+    ("post", "/api/datasets/{slug}/review/heartbeat", {"tokens": []}, REVIEW),
+    ("get", "/api/review/reasons", None, OPEN),
 ]
 
 
