@@ -47,6 +47,8 @@ TABS = (
             "prompts-import-check",
             "prompts-export",
             "writings",
+            "prompts-ranking",
+            "prompts-pick",
             "word-lists",
             "forbidden-pairs",
         ),

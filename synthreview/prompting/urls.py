@@ -2,13 +2,15 @@
 
 from django.urls import path
 
-from synthreview.prompting import file_views, views, word_views, write_views
+from synthreview.prompting import file_views, ranking_views, views, word_views, write_views
 
 urlpatterns = [
     path("d/<slug:slug>/prompts/", views.prompts, name="prompts"),
     path("d/<slug:slug>/prompts/write", write_views.write, name="prompts-write"),
     path("d/<slug:slug>/prompts/preview", write_views.preview, name="prompts-preview"),
     path("d/<slug:slug>/prompts/writings/", write_views.writings, name="writings"),
+    path("d/<slug:slug>/prompts/ranking/", ranking_views.ranking, name="prompts-ranking"),
+    path("d/<slug:slug>/prompts/ranking/pick", ranking_views.pick, name="prompts-pick"),
     path("d/<slug:slug>/prompts/words/", word_views.word_lists, name="word-lists"),
     path(
         "d/<slug:slug>/prompts/words/file.<slug:kind>",
