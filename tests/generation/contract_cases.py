@@ -6,6 +6,8 @@ The table in docs/generators.md is made of what these say that they can do, and
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,6 +38,7 @@ class Case:
     server: str = ""
     size_px: int = 512
     options: tuple[tuple[str, Any], ...] = ()
+    is_slow: bool = False
 
 
 def _openai(profile: str) -> Callable[[str, Path], Generator]:
@@ -59,6 +62,17 @@ def _diffusers(_: str, folder: Path) -> Generator:
     return DiffusersGenerator(model=str(model), ip_adapter=str(adapter), batch=2)
 
 
+def _dalle_mini(_: str, folder: Path) -> Generator:
+    from synthreview.generation.generators.dalle_mini import DalleMiniGenerator
+
+    weights = folder / "dalle"
+    if not weights.exists():
+        # In a process of its own: importing min-dalle changes torch for the whole process.
+        command = [sys.executable, "-m", "tests.generation.tiny_dalle", str(weights)]
+        subprocess.run(command, check=True)
+    return DalleMiniGenerator(root=str(weights), threads=1)
+
+
 def _http(url: str, _: Path) -> Generator:
     able = ("text", "variation", "fusion", "inpaint", "typographic")
     return HttpGenerator(
@@ -70,7 +84,8 @@ def _http(url: str, _: Path) -> Generator:
 CASES = (
     Case("sketch", lambda *_: SketchGenerator()),
     Case("typographic", lambda *_: TypographicGenerator()),
-    Case("diffusers", _diffusers, size_px=64, options=(("steps", 2),)),
+    Case("diffusers", _diffusers, size_px=64, options=(("steps", 2),), is_slow=True),
+    Case("dalle_mini", _dalle_mini, size_px=256, is_slow=True),
     *(
         Case(f"openai: {name}", _openai(name), name, 1024 if 512 not in profile.sizes_px else 512)
         for name, profile in PROFILES.items()

@@ -11,6 +11,7 @@ import sys
 import tempfile
 import zlib
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -48,11 +49,18 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def build(images_server: Serve, models: Path) -> Callable[[Case], Generator]:
-    """Give the generator of a case, in front of its fake server."""
-    return lambda case: case.build(
-        images_server(case.server).base_url if case.server else "", models
-    )
+def build(images_server: Serve, models: Path) -> Iterator[Callable[[Case], Generator]]:
+    """Give the generator of a case, in front of its fake server; close it if it can be."""
+    with ExitStack() as stack:
+
+        def make(case: Case) -> Generator:
+            url = images_server(case.server).base_url if case.server else ""
+            chosen = case.build(url, models)
+            if close := getattr(chosen, "close", None):
+                stack.callback(close)
+            return chosen
+
+        yield make
 
 
 def request(case: Case, wanted: str, **fields: Any) -> DrawRequest:
@@ -73,7 +81,7 @@ def request(case: Case, wanted: str, **fields: Any) -> DrawRequest:
 
 
 def marks(case: Case) -> tuple[pytest.MarkDecorator, ...]:
-    return (pytest.mark.slow,) if case.name == "diffusers" else ()
+    return (pytest.mark.slow,) if case.is_slow else ()
 
 
 EVERY = [pytest.param(case, id=case.name, marks=marks(case)) for case in CASES]
