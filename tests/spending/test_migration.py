@@ -12,8 +12,8 @@ from django.db.migrations.executor import MigrationExecutor
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-BEFORE = [("generation", "0002_budget_in_floating_point")]
-AFTER = [("generation", "0003_derivations")]
+BEFORE = [("generation", "0002_budget_in_floating_point"), ("prompting", "0001_initial")]
+AFTER = [("generation", "0003_derivations"), ("prompting", "0001_initial")]
 
 
 def migrate(target: list[tuple[str, str]]) -> Any:
