@@ -128,7 +128,14 @@ def _score_of(image: GeneratedImage) -> dict[str, Any]:
 
 def _decisions_of(image: GeneratedImage) -> list[tuple[Decision, list[str]]]:
     rows = Decision.objects.filter(image=image).select_related("reviewer")
-    return [(row, [REASONS.get(reason, reason) for reason in row.reasons]) for row in rows]
+    return [
+        (
+            row,
+            [REASONS.get(reason, reason) for reason in row.reasons]
+            + [f"Wrong: {slot}" for slot in row.wrong_slots],
+        )
+        for row in rows
+    ]
 
 
 def _neighbours(image: GeneratedImage) -> dict[str, int | None]:

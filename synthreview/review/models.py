@@ -483,6 +483,7 @@ class Decision(models.Model):
     )  # review_decision_own begins with it
     verdict = models.CharField(max_length=10, choices=Verdict)
     reasons = models.JSONField(default=list, blank=True)
+    wrong_slots = models.JSONField(default=list, blank=True)  # of the caption, ticked as wrong
     note = models.CharField(
         max_length=500, blank=True, validators=[ProhibitNullCharactersValidator()]
     )

@@ -58,13 +58,18 @@ class LeaseLostError(ReviewError):
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a reviewer says of the card that carries `token`."""
+    """What a reviewer says of the card that carries `token`.
+
+    `wrong_slots`: what of the caption the image does not show; it goes with any verdict, because
+    a label can be right where a colour is wrong.
+    """
 
     token: uuid.UUID
     verdict: str
     reasons: Sequence[str] = ()
     note: str = ""
     seconds: float = 0.0
+    wrong_slots: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,6 +184,7 @@ def _decision(
         batch=one.batch,
         round=one.round,
         reasons=list(answer.reasons) if answer.verdict == Verdict.REJECT else [],
+        wrong_slots=sorted(set(answer.wrong_slots)),
         note=answer.note.strip()[:500],
         seconds=min(max(answer.seconds, 0.0), MAX_SECONDS),
         guideline_version=one.guideline_version,
@@ -271,20 +277,35 @@ def decide_and_continue(
 
 
 @transaction.atomic
-def undo(*, dataset: Dataset, reviewer: User, adjudicates: bool = False) -> Card | None:
+def undo(
+    *,
+    dataset: Dataset,
+    reviewer: User,
+    undo_token: uuid.UUID | None = None,
+    keeps_open_cards: bool = False,
+    adjudicates: bool = False,
+) -> Card | None:
     """Take back the reviewer's last standing decision and put its image before them again.
 
-    Each further call goes one further back. The card that was open goes back to the queue.
+    Each further call goes one further back. None where nothing is left to undo.
     An adjudicator's words are taken back among the adjudications alone.
-    None where nothing is left to undo.
+
+    Args:
+        undo_token: the undo's own; sent again, it gives the same card and takes back nothing more.
+        keeps_open_cards: False: what was open goes back to the queue.
     """
+    undo_token = undo_token or uuid.uuid4()
+    if done := Decision.objects.filter(client_token=undo_token, reviewer=reviewer).first():
+        return _taken_back_before(done, dataset, reviewer, adjudicates=adjudicates)
     purposes = [Purpose.ADJUDICATION] if adjudicates else list(AT_THE_QUEUE)
     token = uuid.uuid4()
     for _ in range(TRIES):  # what stands may be changed, or a skip be taken up, in this moment
         last = _standing(dataset, reviewer).filter(purpose__in=purposes).order_by("-pk").first()
         if last is None:
             return None
-        give_back(held_by(dataset, reviewer, adjudicates=adjudicates).filter(batch__isnull=True))
+        if not keeps_open_cards:
+            held = held_by(dataset, reviewer, adjudicates=adjudicates)
+            give_back(held.filter(batch__isnull=True))
         if _lease_again(last, token, dataset.policy.lease_minutes):
             break
     else:
@@ -298,6 +319,7 @@ def undo(*, dataset: Dataset, reviewer: User, adjudicates: bool = False) -> Card
         purpose=last.purpose,
         round=last.round,
         guideline_version=last.guideline_version,
+        client_token=undo_token,
         supersedes=last,
     )
     _uncount(last)
@@ -316,6 +338,18 @@ def _lease_again(last: Decision, token: uuid.UUID, minutes: int) -> bool:
             decision=None,
         )
     )
+
+
+def _taken_back_before(
+    undone: Decision, dataset: Dataset, reviewer: User, *, adjudicates: bool
+) -> Card | None:
+    """Return the card of an undo that was done before; None where it lies open no more."""
+    held = held_by(dataset, reviewer, adjudicates=adjudicates)
+    slot = held.filter(image=undone.image_id, round=undone.round).first()
+    if slot is None or slot.lease_token is None or undone.supersedes is None:
+        return None
+    claim = Claim(slot.pk, undone.image_id, slot.lease_token)
+    return card_of(claim, dataset, reviewer, undone=undone.supersedes, adjudicates=adjudicates)
 
 
 @transaction.atomic

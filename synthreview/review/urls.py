@@ -2,14 +2,28 @@
 
 from django.urls import path
 
-from synthreview.review import certificate_views, reviewer_views, views
+from synthreview.review import certificate_views, key_views, reviewer_views, sheet_views, views
 
 urlpatterns = [
     path("d/<slug:slug>/review/", views.review, name="review"),
     path("d/<slug:slug>/review/decide", views.decide, name="review-decide"),
+    path("d/<slug:slug>/review/more", views.more, name="review-more"),
     path("d/<slug:slug>/review/undo", views.undo, name="review-undo"),
+    path("d/<slug:slug>/review/change", views.change, name="review-change"),
     path("d/<slug:slug>/review/heartbeat", views.heartbeat, name="review-heartbeat"),
     path("d/<slug:slug>/review/leave", views.leave, name="review-leave"),
+    path("d/<slug:slug>/review/beside/<int:pk>", views.beside, name="review-beside"),
+    path("d/<slug:slug>/review/grid/", sheet_views.grid, name="review-grid"),
+    path("d/<slug:slug>/review/grid/more", sheet_views.more_grid, name="review-grid-more"),
+    path("d/<slug:slug>/review/grid/decide", sheet_views.decide_grid, name="review-grid-decide"),
+    path("d/<slug:slug>/review/compare/", sheet_views.compare, name="review-compare"),
+    path("d/<slug:slug>/review/compare/more", sheet_views.more_compare, name="review-compare-more"),
+    path(
+        "d/<slug:slug>/review/compare/decide",
+        sheet_views.decide_compare,
+        name="review-compare-decide",
+    ),
+    path("account/review-keys/", key_views.keys, name="review-keys"),
     path("d/<slug:slug>/certificate/", certificate_views.certificate, name="certificate"),
     path("d/<slug:slug>/adjudicate/", reviewer_views.adjudicate, name="adjudicate"),
     path("d/<slug:slug>/adjudicate/undo", reviewer_views.undo, name="adjudicate-undo"),

@@ -129,7 +129,7 @@ def test_nothing_on_a_card_tells_an_audit(people: People) -> None:
         people.dataset.policy.audit_share = share
         people.dataset.policy.save()
         page = client.get("/d/traffic/review/").content.decode().lower()
-        card = page[page.index('id="review-card"') :]
+        card = page[page.index('class="review-card"') :]
         for word in ("audit", "lottery", "stream", "handed"):
             assert word not in card
         review(people, 1)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import datetime as dt
+import re
 import uuid
 from typing import Any
 
@@ -10,16 +12,31 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
+from django.utils import timezone
 
 from synthreview.accounts.models import User
 from synthreview.catalog.models import Dataset
-from synthreview.generation.models import GeneratedImage
+from synthreview.catalog.permissions import Role
+from synthreview.catalog.services import set_role
+from synthreview.generation.models import CallInput, GeneratedImage, InputRole
 from synthreview.review import intake, services
-from synthreview.review.models import Decision, ImageState, ReviewSlot, SlotState, Verdict
+from synthreview.review.hand import GRACE_S
+from synthreview.review.models import (
+    Decision,
+    ImageReview,
+    ImageState,
+    ReviewSlot,
+    SlotState,
+    Surface,
+    Verdict,
+)
+from synthreview.review.queue import free_expired, next_card
+from synthreview.review.sources import sources_of
 from synthreview.work.models import WorkState
 from tests.factories import (
     make_call,
     make_dataset,
+    make_decision,
     make_image,
     make_prompt,
     make_review,
@@ -33,7 +50,19 @@ HTMX = {"HTTP_HX_REQUEST": "true"}
 # and its end, lease; last decisions; the draw of audits. In a test's own transaction a BEGIN is
 # two savepoints.
 MOST_QUERIES = 16
-POSTS = ["review-decide", "review-undo", "review-heartbeat", "review-leave"]
+POSTS = [
+    "review-decide",
+    "review-more",
+    "review-undo",
+    "review-change",
+    "review-heartbeat",
+    "review-leave",
+    "review-grid-more",
+    "review-grid-decide",
+    "review-compare-more",
+    "review-compare-decide",
+]
+PAGES = ["review", "review-grid", "review-compare"]
 
 
 @pytest.fixture
@@ -78,14 +107,19 @@ def token_of(client: Client, dataset: Dataset) -> uuid.UUID:
 
 def test_a_stranger_knows_of_no_page(client: Client, dataset: Dataset) -> None:
     client.force_login(make_user("stranger"))
-    assert client.get(url("review", dataset)).status_code == 404
+    image = make_image(dataset)
+    for name in PAGES:
+        assert client.get(url(name, dataset)).status_code == 404
+    beside = reverse("review-beside", args=[dataset.slug, image.pk])
+    assert client.get(beside).status_code == 404
     for name in POSTS:
         assert client.post(url(name, dataset)).status_code == 404
 
 
 def test_a_viewer_may_not_review(client: Client, dataset: Dataset) -> None:
     client.force_login(User.objects.get(username="vera"))
-    assert client.get(url("review", dataset)).status_code == 403
+    for name in PAGES:
+        assert client.get(url(name, dataset)).status_code == 403
     for name in POSTS:
         assert client.post(url(name, dataset)).status_code == 403
 
@@ -101,7 +135,8 @@ def test_what_changes_something_takes_no_get(
     browser_of_reviewer: Client, dataset: Dataset, name: str
 ) -> None:
     assert browser_of_reviewer.get(url(name, dataset)).status_code == 405
-    assert browser_of_reviewer.post(url("review", dataset)).status_code == 405
+    for page in PAGES:
+        assert browser_of_reviewer.post(url(page, dataset)).status_code == 405
 
 
 # --- What it shows ----------------------------------------------------------------
@@ -123,7 +158,8 @@ def test_the_page_asks_the_techniques_own_question(
     assert "Is this an umbrella, and right for the caption?" in page
     assert "A strange place is no fault." in page
     assert "An umbrella at night" in page
-    assert "<span>environment</span> at night" in page
+    assert '<span class="soft">environment</span> at night' in page
+    assert 'name="wrong" value="environment"' in page
     assert "A canopy on a stick." in page
     assert "Open &lt;b&gt;or&lt;/b&gt; closed." in page
     assert image.view_url in page
@@ -137,8 +173,11 @@ def test_scores_are_hidden_until_the_decision(
     image.scores.update(value=0.4321, parts={"object": 0.9, "colour": 0.4321})
     page = browser_of_reviewer.get(url("review", dataset))
     assert "0.43" not in page.content.decode()
-    after = decide(browser_of_reviewer, dataset, page.context["card"].token, Verdict.APPROVE)
-    assert "0.43" in after.content.decode()
+    decide(browser_of_reviewer, dataset, page.context["card"].token, Verdict.SKIP)
+    assert "0.43" not in browser_of_reviewer.get(url("review", dataset)).content.decode()
+    services.undo(dataset=dataset, reviewer=User.objects.get(username="rita"))
+    decide(browser_of_reviewer, dataset, token_of(browser_of_reviewer, dataset), Verdict.APPROVE)
+    assert "0.43" in browser_of_reviewer.get(url("review", dataset)).content.decode()
 
 
 def test_scores_show_where_the_policy_does_not_hide_them(
@@ -174,13 +213,11 @@ def test_empty_states_say_why(browser_of_reviewer: Client, dataset: Dataset) -> 
         return browser_of_reviewer.get(url("review", dataset)).content.decode()
 
     assert "Nothing is left to review" in page()
-    assert 'hx-trigger="every 3s"' not in page()
     image = make_image(dataset)
     assert "Images are being scored" in page()
     assert "No scoring worker has started yet" in page()
     make_call(make_run(dataset), image.prompt, state=WorkState.READY)
     assert "Images are being drawn" in page()
-    assert 'hx-trigger="every 3s"' in page()
 
 
 # --- Decisions -------------------------------------------------------------------------
@@ -203,7 +240,7 @@ def test_one_request_decides_and_brings_the_next_card(
     assert response.templates[0].name == "review/_card.html"
     assert response.context["card"].slot.image == second
     assert response.context["card"].upcoming == [third]
-    assert response.context["announcement"] == f"Rejected. Next: {second.label_class.name}."
+    assert f'data-name="{second.label_class.name}"' in response.content.decode()
     decision = Decision.objects.get()
     assert (decision.image, decision.reviewer) == (first, reviewer)
     assert (decision.reasons, decision.note, decision.seconds) == (
@@ -313,14 +350,185 @@ def test_skipped_images_come_back_when_asked_for(
 def test_undo_brings_the_image_back(browser_of_reviewer: Client, dataset: Dataset) -> None:
     first, _ = queue(dataset, 2)
     token = token_of(browser_of_reviewer, dataset)
-    decide(browser_of_reviewer, dataset, token, Verdict.REJECT)
-    response = browser_of_reviewer.post(url("review-undo", dataset), **HTMX)
-    assert response.context["card"].slot.image == first
-    assert "you had rejected this image" in response.content.decode()
+    held = decide(browser_of_reviewer, dataset, token, Verdict.REJECT).context["card"]
+    own = {"token": str(uuid.uuid4())}
+    for _ in range(3):  # sent again because its answer was lost: the same card, and no more undone
+        response = browser_of_reviewer.post(url("review-undo", dataset), own, **HTMX)
+        assert response.context["card"].slot.image == first
+        assert "you had rejected this image" in response.content.decode()
     assert first.review.state == ImageState.PENDING
+    assert Decision.objects.filter(verdict=Verdict.WITHDRAW).count() == 1
+    assert leased(dataset) == {held.token, response.context["card"].token}, "the hand is kept"
     again = browser_of_reviewer.post(url("review-undo", dataset), **HTMX)
     assert "There is nothing left to undo." in again.content.decode()
-    assert again.context["card"].slot.image == first
+
+
+def test_undo_without_script_gives_the_open_card_back(
+    browser_of_reviewer: Client, dataset: Dataset
+) -> None:
+    first, _ = queue(dataset, 2)
+    decide(browser_of_reviewer, dataset, token_of(browser_of_reviewer, dataset), Verdict.REJECT)
+    assert browser_of_reviewer.post(url("review-undo", dataset)).status_code == 302
+    assert len(leased(dataset)) == 1
+    assert browser_of_reviewer.get(url("review", dataset)).context["card"].slot.image == first
+
+
+def test_ticks_and_unsure_are_on_the_record(browser_of_reviewer: Client, dataset: Dataset) -> None:
+    queue(dataset, 1)
+    token = token_of(browser_of_reviewer, dataset)
+    wrong = ["style", "colour", "colour"]
+    decide(browser_of_reviewer, dataset, token, Verdict.UNSURE, wrong=wrong, note="blue?")
+    decision = Decision.objects.get()
+    assert (decision.verdict, decision.wrong_slots) == (Verdict.UNSURE, ["colour", "style"])
+    assert (decision.note, decision.surface) == ("blue?", Surface.FOCUS)
+
+
+# --- The hand of cards -------------------------------------------------------------------
+
+
+def leased(dataset: Dataset) -> set[uuid.UUID | None]:
+    held = ReviewSlot.objects.filter(dataset=dataset, state=SlotState.LEASED)
+    return set(held.values_list("lease_token", flat=True))
+
+
+def more(client: Client, dataset: Dataset, *tokens: object, count: int = 3) -> list[str]:
+    data = {"tokens": [str(token) for token in tokens], "count": count}
+    page = client.post(url("review-more", dataset), data, **HTMX).content.decode()
+    return re.findall(r'data-token="([^"]+)"', page)
+
+
+def test_more_deals_cards_that_the_page_does_not_hold(
+    browser_of_reviewer: Client, dataset: Dataset
+) -> None:
+    queue(dataset, 6)
+    first = token_of(browser_of_reviewer, dataset)
+    dealt = more(browser_of_reviewer, dataset, first)
+    assert len(dealt) == 3
+    assert leased(dataset) == {first, *map(uuid.UUID, dealt)}
+    assert len(more(browser_of_reviewer, dataset, first, *dealt, count=12)) == 2
+    assert more(browser_of_reviewer, dataset, *leased(dataset)) == []
+
+
+def test_a_card_whose_answer_was_lost_is_dealt_again(
+    browser_of_reviewer: Client, dataset: Dataset
+) -> None:
+    queue(dataset, 4)
+    first = token_of(browser_of_reviewer, dataset)
+    lost = more(browser_of_reviewer, dataset, first, count=2)
+    again = more(browser_of_reviewer, dataset, first, count=2)
+    assert sorted(again) == sorted(lost)
+
+
+def test_what_the_page_says_of_its_hand_may_be_nonsense(
+    browser_of_reviewer: Client, dataset: Dataset
+) -> None:
+    queue(dataset, 3)
+    for bad in ({"tokens": ["x"]}, {"count": "1000"}, {"count": "-1"}, {"tokens": ["1"] * 999}):
+        assert browser_of_reviewer.post(url("review-more", dataset), bad).status_code == 200
+    assert len(leased(dataset)) == 1
+
+
+def test_one_cannot_hold_or_give_back_the_card_of_another(
+    browser_of_reviewer: Client, dataset: Dataset
+) -> None:
+    queue(dataset, 2)
+    other = make_user("olga")
+    set_role(dataset=dataset, user=other, role=Role.REVIEWER)
+    card = next_card(dataset=dataset, reviewer=other)
+    assert card
+    answer = browser_of_reviewer.post(
+        url("review-heartbeat", dataset), {"tokens": str(card.token)}
+    ).content.decode()
+    assert f'data-lost="{card.token} "' in answer
+    browser_of_reviewer.post(url("review-leave", dataset), {"tokens": str(card.token)})
+    assert leased(dataset) == {card.token}
+
+
+# --- The strip -----------------------------------------------------------------------------
+
+
+def test_a_decision_is_changed_by_one_click(browser_of_reviewer: Client, dataset: Dataset) -> None:
+    (image,) = queue(dataset, 1)
+    token = token_of(browser_of_reviewer, dataset)
+    decide(browser_of_reviewer, dataset, token, Verdict.APPROVE)
+    change = {"decision": str(token), "token": str(uuid.uuid4()), "verdict": "reject"}
+    for _ in range(2):  # a double click
+        said = browser_of_reviewer.post(url("review-change", dataset), change, **HTMX)
+        assert f'data-said="{change["token"]}"' in said.content.decode()
+    assert ImageReview.objects.get(image=image).state == ImageState.REJECTED
+    assert Decision.objects.count() == 2
+    stale = browser_of_reviewer.post(
+        url("review-change", dataset), {**change, "token": str(uuid.uuid4())}, **HTMX
+    )
+    assert "does not stand any more" in stale.content.decode()
+
+
+def test_the_decision_of_another_cannot_be_changed(
+    browser_of_reviewer: Client, dataset: Dataset
+) -> None:
+    (image,) = queue(dataset, 1)
+    other = make_user("olga")
+    set_role(dataset=dataset, user=other, role=Role.REVIEWER)
+    card = next_card(dataset=dataset, reviewer=other)
+    assert card
+    services.record_decision(
+        dataset=dataset, reviewer=other, token=card.token, verdict=Verdict.APPROVE
+    )
+    change = {"decision": str(card.token), "token": str(uuid.uuid4()), "verdict": "reject"}
+    browser_of_reviewer.post(url("review-change", dataset), change, **HTMX)
+    assert ImageReview.objects.get(image=image).state == ImageState.APPROVED
+
+
+def test_without_script_a_change_comes_back_to_the_page(
+    browser_of_reviewer: Client, dataset: Dataset
+) -> None:
+    queue(dataset, 1)
+    token = token_of(browser_of_reviewer, dataset)
+    decide(browser_of_reviewer, dataset, token, Verdict.APPROVE)
+    page = browser_of_reviewer.get(url("review-grid", dataset))
+    (row,) = page.context["last_decisions"]
+    change = {"decision": token, "token": row["change_token"], "verdict": "reject", "mode": "grid"}
+    response = browser_of_reviewer.post(url("review-change", dataset), change)
+    assert response["Location"] == url("review-grid", dataset)
+    assert ImageReview.objects.get().state == ImageState.REJECTED
+
+
+# --- Beside the card --------------------------------------------------------------------------
+
+
+def test_siblings_stand_beside_and_say_nothing_of_others_decisions(
+    browser_of_reviewer: Client, dataset: Dataset
+) -> None:
+    prompt = make_prompt(dataset.classes.first())
+    one, two = (make_image(prompt=prompt) for _ in range(2))
+    family = make_image(dataset, family=one.family)
+    make_decision(two, make_user(), Verdict.REJECT)
+    stranger = make_image(dataset)
+    address = reverse("review-beside", args=[dataset.slug, one.pk])
+    page = browser_of_reviewer.get(address).content.decode()
+    assert two.thumb_url in page
+    assert family.thumb_url in page
+    assert stranger.thumb_url not in page
+    assert "reject" not in page
+    elsewhere = make_image(make_dataset())
+    address = reverse("review-beside", args=[dataset.slug, elsewhere.pk])
+    assert browser_of_reviewer.get(address).status_code == 404
+
+
+def test_the_source_of_a_derived_image_stands_beside_it(
+    browser_of_reviewer: Client, dataset: Dataset
+) -> None:
+    source = make_image(dataset)
+    (image,) = queue(dataset, 1, technique="variation")
+    assert image.call
+    CallInput.objects.create(call=image.call, image=source, role=InputRole.SOURCE)
+    page = browser_of_reviewer.get(url("review", dataset))
+    assert [one.view_url for one in page.context["sources"]] == [source.view_url]
+    assert 'data-do="source"' in page.content.decode()
+    (plain,) = queue(dataset, 1)
+    with CaptureQueriesContext(connection) as queries:
+        assert sources_of(plain) == []
+    assert len(queries) == 0, "what has no source is not asked for one"
 
 
 # --- The lease ---------------------------------------------------------------------------
@@ -330,19 +538,33 @@ def test_a_heartbeat_answers_with_the_progress(
     browser_of_reviewer: Client, dataset: Dataset
 ) -> None:
     queue(dataset, 3)
-    token = token_of(browser_of_reviewer, dataset)
+    token = str(token_of(browser_of_reviewer, dataset))
     address = url("review-heartbeat", dataset)
-    response = browser_of_reviewer.post(address, {"token": str(token)})
-    assert 'data-count="left">2<' in response.content.decode()
-    for wrong in (str(uuid.uuid4()), "nonsense"):
-        assert browser_of_reviewer.post(address, {"token": wrong}).status_code == 204
+    answer = browser_of_reviewer.post(address, {"tokens": token}).content.decode()
+    assert 'data-count="left">2<' in answer
+    assert 'data-lost=""' in answer
+    gone = str(uuid.uuid4())
+    answer = browser_of_reviewer.post(address, {"tokens": [token, gone]}).content.decode()
+    assert f'data-lost="{gone} "' in answer
+    assert browser_of_reviewer.post(address, {"tokens": "nonsense"}).status_code == 200
 
 
-def test_leaving_gives_the_card_back(browser_of_reviewer: Client, dataset: Dataset) -> None:
-    queue(dataset, 1)
-    token_of(browser_of_reviewer, dataset)
-    assert browser_of_reviewer.post(url("review-leave", dataset)).status_code == 204
-    assert ReviewSlot.objects.get().state == SlotState.WAITING
+def test_leaving_gives_the_cards_of_the_page_back(
+    browser_of_reviewer: Client, dataset: Dataset
+) -> None:
+    queue(dataset, 3)
+    first = token_of(browser_of_reviewer, dataset)
+    dealt = more(browser_of_reviewer, dataset, first, count=2)
+    address = url("review-leave", dataset)
+    assert browser_of_reviewer.post(address, {"tokens": dealt}).status_code == 204
+    later = timezone.now() + dt.timedelta(seconds=GRACE_S + 1)
+    short = ReviewSlot.objects.filter(lease_expires_at__lt=later)
+    assert {str(slot.lease_token) for slot in short} == set(dealt)
+    # A page that was only loaded again says with its first heartbeat that it is there.
+    browser_of_reviewer.post(url("review-heartbeat", dataset), {"tokens": dealt[0]})
+    short.update(lease_expires_at=timezone.now() - dt.timedelta(seconds=1))
+    assert free_expired() == 1
+    assert leased(dataset) == {first, uuid.UUID(dealt[0])}
 
 
 def test_sending_without_the_csrf_token_is_refused(dataset: Dataset, reviewer: User) -> None:

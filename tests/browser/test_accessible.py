@@ -1,0 +1,111 @@
+"""Every page of the app under axe-core: names, roles, contrast, landmarks; light and dark."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any, Literal
+
+import pytest
+from django.urls import reverse
+
+from synthreview.accounts.models import User
+from synthreview.export.models import Export
+from synthreview.review.certifying import start_certification
+from synthreview.review.models import Verdict
+from tests.factories import (
+    make_dataset,
+    make_image,
+    make_prompt,
+    make_review,
+    make_reviewed_image,
+    make_score,
+    make_user,
+)
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+    from tests.conftest import LiveSite
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.slow,
+    pytest.mark.django_db(transaction=True),
+]
+AXE = (files("axe_playwright_python") / "axe.min.js").read_text(encoding="utf-8")
+RUN = """async () => {
+    const { violations } = await axe.run(document, { resultTypes: ["violations"] });
+    return violations.flatMap(({ id, help, nodes }) =>
+        nodes.map(({ target, failureSummary }) => `${id}: ${target} ${help} ${failureSummary}`));
+}"""
+OF_DATASET = [
+    "dataset",
+    "images",
+    "derive",
+    "dataset-settings",
+    "classes",
+    "class-new",
+    "axes",
+    "references",
+    "members",
+    "prompts",
+    "prompts-import",
+    "prompts-export",
+    "runs",
+    "run-new",
+    "exports",
+    "certificate",
+    "review",
+    "review-grid",
+    "review-compare",
+]
+
+
+def addresses() -> list[str]:
+    """Return the address of every page, on a dataset that has something on each."""
+    admin = make_user("admin", is_superuser=True)
+    dataset = make_dataset("Traffic", admin=admin)
+    car = dataset.classes.get(name="car")
+    car.definition, car.guideline = "A road vehicle.", "Approve any whole car."
+    car.save()
+    prompt = make_prompt(car, technique="environment", slots={"environment": "at night"})
+    for number in range(24):
+        image = make_image(prompt=prompt)
+        make_score(image, number / 100)
+        make_review(image)
+    for verdict in (Verdict.APPROVE, Verdict.REJECT):
+        seen = make_reviewed_image(car, admin, verdict)
+    start_certification(dataset=dataset)
+    pages = [reverse(name, args=[dataset.slug]) for name in OF_DATASET]
+    pages += [reverse(name) for name in ("home", "dataset-new", "password", "review-keys")]
+    pages += [reverse("run", args=[dataset.slug, 1]), reverse("image", args=[seen.pk])]
+    pages += [reverse("class-edit", args=[dataset.slug, car.pk])]
+    pages += [reverse("repaint", args=[seen.pk]), reverse("prompt-edit", args=[prompt.pk])]
+    assert not Export.objects.exists()
+    return [*pages, "/no-such-page/"]
+
+
+def faults(page: Page, address: str) -> list[str]:
+    page.goto(address)
+    page.wait_for_load_state("networkidle")
+    page.evaluate(AXE)
+    found: list[Any] = page.evaluate(RUN)
+    return [f"{address}: {fault}" for fault in found]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing_on_any_page(
+    browser: Browser, live_site: LiveSite, scheme: Literal["light", "dark"]
+) -> None:
+    pages = addresses()
+    context = browser.new_context(
+        base_url=live_site.url, color_scheme=scheme, reduced_motion="reduce"
+    )
+    page = context.new_page()
+    found = faults(page, reverse("sign-in"))
+
+    live_site.sign_in(page, User.objects.get(username="admin"))
+    for address in pages:
+        found += faults(page, address)
+    context.close()
+    assert found == []
