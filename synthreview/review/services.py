@@ -97,6 +97,7 @@ def record_decision(
     reasons: Iterable[str] = (),
     note: str = "",
     seconds: float = 0.0,
+    wrong: Iterable[str] = (),
     surface: str = Surface.FOCUS,
 ) -> Said:
     """Record what the reviewer says of the card that carries `token`.
@@ -104,7 +105,7 @@ def record_decision(
     The same token gives the same decision again: a double click or a replay changes nothing.
     Raises LeaseLostError where the card is no longer theirs, ReviewError for a wrong verdict.
     """
-    answer = Answer(token, verdict, list(reasons), note, seconds)
+    answer = Answer(token, verdict, list(reasons), note, seconds, wrong_slots=list(wrong))
     recorded = record_decisions(
         dataset=dataset, reviewer=reviewer, answers=[answer], surface=surface
     )
