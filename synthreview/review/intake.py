@@ -33,13 +33,13 @@ PAUSE_S = 0.01  # SQLite has one writer: between two batches the reviewers write
 
 
 def _batches(rows: Sequence[Row]) -> Iterator[Sequence[Row]]:
-    # PostgreSQL has many writers, and steps over the rows of a batch: larger ones, no pause.
+    # PostgreSQL has many writers and needs no pause; but a claim steps over the rows of a batch,
+    # so one that held a whole small queue would show it empty for a moment.
     has_one_writer = connection.vendor == "sqlite"
-    size = BATCH if has_one_writer else 5 * BATCH
-    for start in range(0, len(rows), size):
+    for start in range(0, len(rows), BATCH):
         if start and has_one_writer:
             time.sleep(PAUSE_S)
-        yield rows[start : start + size]
+        yield rows[start : start + BATCH]
 
 
 # --- New images -----------------------------------------------------------------
