@@ -74,7 +74,7 @@ def draw(job: tuple[str, int, int]) -> tuple[bytes, str | None]:
     from synthreview.generation.generators.sketch import SketchGenerator
 
     text, seed, size_px = job
-    request = DrawRequest(prompt=text, technique="text", size_px=size_px, count=1, seed=seed)
+    request = DrawRequest(prompt=text, size_px=size_px, count=1, seed=seed)
     [image] = SketchGenerator().draw(request, idempotency_key="").images
     return image.data, image.private["fault"]
 

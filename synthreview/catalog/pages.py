@@ -63,6 +63,7 @@ TABS = (
     Tab("Review", "review", Action.REVIEW, ("reviewers-me",)),
     Tab("Adjudicate", "adjudicate", Action.ADJUDICATE),
     Tab("Reviewers", "reviewers", Action.CURATE),
+    Tab("Ranking", "ranking", Action.CURATE, ("judges",)),
     Tab("Certificate", "certificate", Action.VIEW),
     Tab("Exports", "exports", Action.VIEW, ("export",)),
     Tab(

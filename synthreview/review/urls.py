@@ -2,7 +2,14 @@
 
 from django.urls import path
 
-from synthreview.review import certificate_views, key_views, reviewer_views, sheet_views, views
+from synthreview.review import (
+    certificate_views,
+    key_views,
+    ranking_views,
+    reviewer_views,
+    sheet_views,
+    views,
+)
 
 urlpatterns = [
     path("d/<slug:slug>/review/", views.review, name="review"),
@@ -35,4 +42,7 @@ urlpatterns = [
     path("d/<slug:slug>/certificate/extend", certificate_views.extend, name="certificate-extend"),
     path("d/<slug:slug>/certificate/start", certificate_views.start, name="certificate-start"),
     path("d/<slug:slug>/certificate/end", certificate_views.end, name="certificate-end"),
+    path("d/<slug:slug>/ranking/", ranking_views.ranking, name="ranking"),
+    path("d/<slug:slug>/ranking/now", ranking_views.rank_now, name="rank-now"),
+    path("d/<slug:slug>/ranking/judges", ranking_views.judges, name="judges"),
 ]
