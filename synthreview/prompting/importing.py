@@ -1,7 +1,8 @@
 """Bringing in prompts that somebody already has, and handing them out again.
 
-A file is read twice: once to check every line, once to store it, 500 prompts at a time within one
-transaction. So it is taken whole or not at all, and memory stays bounded at any length.
+A file is read twice: once to check every line, once to gather its prompts aside; then one short
+transaction stores them. So it is taken whole or not at all, memory stays bounded at any length, and
+nobody who writes something else waits for it.
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ from synthreview.prompting.prompt_files import (
     read_prompts,
     unmapped,
 )
+from synthreview.prompting.staging import StagedPrompt, stage
 
 BATCH = 500
 PAGE = 2_000
@@ -237,15 +239,25 @@ def import_prompts(
         if report.bad_count:
             raise RefusedImportError(report)
         prompts = _good(read_prompts(file, report.shape, report.mapping, defaults))
-        with transaction.atomic():
-            # One import of a dataset at a time, so that both do not make the same class.
-            Dataset.objects.select_for_update().get(pk=dataset.pk)
-            classes = Classes(dataset)
-            for name in report.new_classes:
-                if classes.own_name(name) is None:
-                    classes.rows[name.casefold()] = add_class(dataset=dataset, name=name)
+        planned = Classes(dataset, create=create_classes)
+        numbers: dict[str, int] = {}  # of each class's name, before those that are new exist
+        with stage() as staged:
             while batch := list(islice(prompts, BATCH)):
-                _store(batch, dataset, classes, created_by, report)
+                staged.add([_staged(one, planned, numbers) for one in batch])
+            with transaction.atomic():
+                # One import of a dataset at a time, so that both do not make the same class.
+                # A plain FOR UPDATE would stop every decision in it, on PostgreSQL.
+                Dataset.objects.select_for_update(no_key=True).get(pk=dataset.pk)
+                classes = Classes(dataset)
+                for name in report.new_classes:
+                    if classes.own_name(name) is None:
+                        classes.rows[name.casefold()] = add_class(dataset=dataset, name=name)
+                report.stored = staged.store(
+                    {number: _found(classes, name).pk for name, number in numbers.items()},
+                    dataset_id=dataset.pk,
+                    created_by_id=created_by.pk if created_by else None,
+                )
+        report.already_there = report.prompts - report.stored
     return report
 
 
@@ -256,31 +268,27 @@ def _good(found: Iterable[PromptSpec | BadLine]) -> Iterator[PromptSpec]:
         yield one
 
 
-def _store(
-    batch: list[PromptSpec],
-    dataset: Dataset,
-    classes: Classes,
-    created_by: User | None,
-    report: Report,
-) -> None:
-    rows: dict[tuple[int, str, str], Prompt] = {}
-    for one in batch:
-        label_class = classes.find(one.class_name)
-        if label_class is None:
-            raise PromptFileError(f"The class {one.class_name!r} is gone. Nothing was imported.")
-        prompt = _row(one, dataset, label_class, created_by)
-        rows[label_class.pk, prompt.technique, prompt.text_key] = prompt
-    there = Prompt.objects.filter(
-        label_class__in={key[0] for key in rows},
-        technique__in={key[1] for key in rows},
-        text_key__in={key[2] for key in rows},
+def _staged(one: PromptSpec, classes: Classes, numbers: dict[str, int]) -> StagedPrompt:
+    name = classes.own_name(one.class_name)
+    if name is None:
+        raise PromptFileError(f"The class {one.class_name!r} is gone. Nothing was imported.")
+    return StagedPrompt(
+        position=one.line,
+        class_number=numbers.setdefault(name, len(numbers)),
+        technique=one.technique,
+        text=one.text,
+        text_key=text_key(one.text),
+        slots=one.slots,
+        state=PromptState(one.state).value,
+        author=one.author,
     )
-    for key in there.order_by().values_list("label_class_id", "technique", "text_key"):
-        rows.pop(key, None)
-    # Somebody may write the same caption at this moment.
-    Prompt.objects.bulk_create(rows.values(), ignore_conflicts=True)
-    report.stored += len(rows)
-    report.already_there += len(batch) - len(rows)
+
+
+def _found(classes: Classes, name: str) -> LabelClass:
+    label_class = classes.find(name)
+    if label_class is None:
+        raise PromptFileError(f"The class {name!r} is gone. Nothing was imported.")
+    return label_class
 
 
 def _row(

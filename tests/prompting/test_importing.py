@@ -25,6 +25,7 @@ from synthreview.prompting.importing import (
 )
 from synthreview.prompting.models import Prompt
 from synthreview.prompting.prompt_files import PromptFileError, PromptSpec
+from synthreview.prompting.staging import Stage
 from synthreview.prompting.uploads import drop_expired
 from tests.factories import make_dataset, make_prompt, make_user
 
@@ -148,19 +149,17 @@ def test_synonyms_and_slugs_name_a_class_too(dataset: Dataset, tmp_path: Path) -
     assert check_file(dataset=dataset, path=path).by_class == {"car": 2}
 
 
-def test_a_failure_in_the_middle_leaves_nothing(
+def test_a_failure_at_the_very_end_leaves_nothing(
     dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = file_of(tmp_path, "text,class", *(f"Zebra {number},zebra" for number in range(1200)))
-    store, calls = importing._store, []
+    store = Stage.store
 
-    def failing(*args: Any) -> None:
-        calls.append(1)
-        if len(calls) == 3:
-            raise PromptFileError("the disk is gone")
-        store(*args)
+    def failing(*args: Any, **kwargs: Any) -> int:
+        assert store(*args, **kwargs) == 1200
+        raise PromptFileError("the disk is gone")
 
-    monkeypatch.setattr(importing, "_store", failing)
+    monkeypatch.setattr(Stage, "store", failing)
     with pytest.raises(PromptFileError):
         import_prompts(dataset=dataset, path=path, create_classes=True)
     assert not Prompt.objects.exists()
