@@ -65,7 +65,7 @@ TABS = (
     Tab("Reviewers", "reviewers", Action.CURATE),
     Tab("Ranking", "ranking", Action.CURATE, ("judges",)),
     Tab("Certificate", "certificate", Action.VIEW),
-    Tab("Exports", "exports", Action.VIEW, ("export",)),
+    Tab("Exports", "exports", Action.VIEW, ("export", "export-compare", "package-new")),
     Tab(
         "Settings",
         "dataset-settings",

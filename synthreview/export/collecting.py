@@ -3,15 +3,89 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass, replace
-from uuid import UUID
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any
 
-from django.db.models import F
+from django.db.models import F, Q
 
 from synthreview.catalog.models import Dataset
+from synthreview.prompting.techniques import TECHNIQUES
 from synthreview.review.certifying import certificate_of, open_certification
-from synthreview.review.models import Decision, ImageReview, ImageState, Purpose, Verdict
+from synthreview.review.models import (
+    Certification,
+    Decision,
+    ImageReview,
+    ImageState,
+    Purpose,
+    Verdict,
+)
 from synthreview.review.promises import Promise, promise, unseen
+
+
+class SelectionError(ValueError):
+    """A filter that cannot be; the message names what is known."""
+
+
+# How an image came to be let out, and so what one may ask of it.
+ONE, AGREED, SETTLED, UNREVIEWED = "one", "agreed", "settled", "unreviewed"
+DECISIONS = {
+    ONE: "approved by one person",
+    AGREED: "approved by several, all of one mind",
+    SETTLED: "approved in the end, though somebody rejected it",
+    UNREVIEWED: "not looked at, under a certificate",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Which of what may leave is wanted; an empty filter wants all.
+
+    `classes` are slugs. `max_error` (0..1) wants only images that a certificate covers which
+    says, with at least `min_confidence`, that no larger share of its labels is wrong.
+    Raises SelectionError for an unknown technique or decision, or a number out of its range.
+    """
+
+    classes: tuple[str, ...] = ()
+    techniques: tuple[str, ...] = ()
+    generators: tuple[str, ...] = ()
+    decisions: tuple[str, ...] = ()
+    max_error: float | None = None
+    min_confidence: float = 0.0
+
+    def __post_init__(self) -> None:
+        for wanted, known in ((self.techniques, TECHNIQUES), (self.decisions, DECISIONS)):
+            if unknown := [name for name in wanted if name not in known]:
+                raise SelectionError(f"{unknown[0]!r} is not one of {', '.join(known)}.")
+        if self.max_error is not None and not 0 < self.max_error < 1:
+            raise SelectionError(f"{self.max_error}: an error lies between 0 and 1.")
+        if not 0 <= self.min_confidence < 1:
+            raise SelectionError(f"{self.min_confidence}: a confidence lies from 0 to below 1.")
+
+    def as_json(self) -> dict[str, Any]:
+        return {name: value for name, value in asdict(self).items() if value}
+
+    @classmethod
+    def from_json(cls, known: Mapping[str, Any]) -> Selection:
+        lists = ("classes", "techniques", "generators", "decisions")
+        return cls(**dict(known) | {name: tuple(known[name]) for name in lists if name in known})
+
+    def in_words(self) -> list[str]:
+        """Return one line for each filter that is set."""
+        words = [
+            f"{name}: {', '.join(wanted)}"
+            for name, wanted in (
+                ("classes", self.classes),
+                ("techniques", self.techniques),
+                ("generators", self.generators),
+                ("decisions", tuple(DECISIONS[name] for name in self.decisions)),
+            )
+            if wanted
+        ]
+        if self.max_error is not None:
+            confidence = f" with confidence {self.min_confidence:g}" if self.min_confidence else ""
+            words.append(f"certified to at most {self.max_error:g} wrong labels{confidence}")
+        return words
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +102,6 @@ class Exportable:
 
     image: int
     sha256: str
-    family: UUID
     class_name: str
     class_folder: str
     certification: int | None
@@ -39,14 +112,28 @@ class Exportable:
         """Return the first approval; None where nobody looked."""
         return next((look.decision for look in self.looks if look.is_approval), None)
 
+    @property
+    def kind(self) -> str:
+        """Return which of DECISIONS let it out."""
+        if not self.looks:
+            return UNREVIEWED
+        if not all(look.is_approval for look in self.looks):
+            return SETTLED
+        return ONE if len(self.looks) == 1 else AGREED
 
-def collect(dataset: Dataset) -> tuple[list[Exportable], Promise | None]:
-    """Return what may leave at this moment, and what vouches for the unreviewed among it.
+
+EVERYTHING = Selection()
+
+
+def collect(
+    dataset: Dataset, selection: Selection = EVERYTHING
+) -> tuple[list[Exportable], Promise | None]:
+    """Return what of the selection may leave at this moment, and what vouches for the unreviewed.
 
     A few queries, each one statement: no transaction stays open while people review.
     """
     promised = promise_of(dataset)
-    rows = _exportable(dataset, promised)
+    rows = _exportable(dataset, promised, selection)
     if promised:
         promised = promise_of_rows(promised, rows)
         if not promised.is_kept:  # people went on in this very moment
@@ -54,19 +141,24 @@ def collect(dataset: Dataset) -> tuple[list[Exportable], Promise | None]:
     return rows, promised
 
 
-def _exportable(dataset: Dataset, promised: Promise | None) -> list[Exportable]:
-    """Return what is approved and, where they are `promised`, the unseen; two queries."""
+def _exportable(
+    dataset: Dataset, promised: Promise | None, selection: Selection
+) -> list[Exportable]:
+    """Return what is approved and, where they are `promised`, the unseen; two queries or more."""
     chosen = ImageReview.objects.approved().filter(dataset=dataset)
     if promised:
         chosen |= unseen(promised.certificate.certification)
-    found = chosen.order_by("image").values_list(
-        "image",
-        "image__sha256",
-        "image__family",
-        "image__label_class__name",
-        "image__label_class__slug",
-        "cohort__certification",
-        "state",
+    found = (
+        chosen.filter(_wanted(dataset, selection))
+        .order_by("image")
+        .values_list(
+            "image",
+            "image__sha256",
+            "image__label_class__name",
+            "image__label_class__slug",
+            "cohort__certification",
+            "state",
+        )
     )
     rows = list(found)
     looks: dict[int, list[Look]] = defaultdict(list)
@@ -78,13 +170,36 @@ def _exportable(dataset: Dataset, promised: Promise | None) -> list[Exportable]:
     ).exclude(purpose=Purpose.GOLD)
     for pk, image, verdict in counting.order_by("pk").values_list("pk", "image", "verdict"):
         looks[image].append(Look(pk, verdict == Verdict.APPROVE))
-    return [
-        Exportable(image, sha256, family, name, folder, certification, tuple(looks[image]))
-        for image, sha256, family, name, folder, certification, state in rows
+    exportable = [
+        Exportable(image, sha256, name, folder, certification, tuple(looks[image]))
+        for image, sha256, name, folder, certification, state in rows
         # Else it was undone, or rejected, in this moment.
         if any(look.is_approval for look in looks[image])
         or (state == ImageState.PENDING and not looks[image])
     ]
+    if not selection.decisions:
+        return exportable
+    return [row for row in exportable if row.kind in selection.decisions]
+
+
+def _wanted(dataset: Dataset, selection: Selection) -> Q:
+    """Return the filters on ImageReview; those on decisions come later."""
+    wanted = Q()
+    if selection.classes:
+        wanted &= Q(image__label_class__slug__in=selection.classes)
+    if selection.techniques:
+        wanted &= Q(image__technique__in=selection.techniques)
+    if selection.generators:
+        wanted &= Q(image__generator__in=selection.generators)
+    if selection.max_error is not None:
+        certified = [
+            one.pk
+            for one in Certification.objects.filter(dataset=dataset)
+            if one.confidence >= selection.min_confidence
+            and certificate_of(one).bound.error <= selection.max_error
+        ]
+        wanted &= Q(cohort__certification__in=certified)
+    return wanted
 
 
 def promise_of(dataset: Dataset) -> Promise | None:

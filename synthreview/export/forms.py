@@ -6,10 +6,13 @@ from typing import Any
 
 from django import forms
 
-from synthreview.export.services import Form
-from synthreview.export.splits import parse_ratio
+from synthreview.catalog.models import Dataset
+from synthreview.export.collecting import DECISIONS, Selection
+from synthreview.export.services import Form, generators_of
+from synthreview.export.splits import parse_wish
 from synthreview.export.writers.encoding import EncodingError
 from synthreview.export.writers.formats import DEFAULT, FORMATS
+from synthreview.prompting.techniques import TECHNIQUES
 
 
 class PackageForm(forms.Form):
@@ -43,19 +46,83 @@ class PackageForm(forms.Form):
 
 
 class ExportForm(PackageForm):
-    """How the images are shared out, and in which form they are written first."""
+    """What goes along, how it is shared out, and in which form it is written first."""
 
-    ratio = forms.CharField(
+    split = forms.CharField(
         label="Split",
         initial="80/10/10",
         max_length=40,
-        help_text="Shares of train/validation/test. 100 puts every image into train.",
+        help_text=(
+            "train/validation/test: 80/10/10 by shares, rest/500/500 by numbers of images, "
+            "100 for train alone."
+        ),
         widget=forms.TextInput(attrs={"autocomplete": "off"}),
     )
-    field_order = ["ratio", "format", "encoding"]
+    keeps = forms.BooleanField(
+        label="Keep the splits of earlier exports",
+        initial=True,
+        required=False,
+        help_text="What a model was trained on then must not test it now.",
+    )
+    classes = forms.MultipleChoiceField(
+        label="Classes", required=False, widget=forms.CheckboxSelectMultiple
+    )
+    techniques = forms.MultipleChoiceField(
+        label="Techniques",
+        required=False,
+        choices=[(key, one.title) for key, one in TECHNIQUES.items()],
+        widget=forms.CheckboxSelectMultiple,
+    )
+    generators = forms.MultipleChoiceField(
+        label="Generators", required=False, widget=forms.CheckboxSelectMultiple
+    )
+    decisions = forms.MultipleChoiceField(
+        label="Decisions",
+        required=False,
+        choices=[(key, words.capitalize()) for key, words in DECISIONS.items()],
+        widget=forms.CheckboxSelectMultiple,
+    )
+    max_error = forms.FloatField(
+        label="Certified to at most (%)",
+        required=False,
+        min_value=0.01,
+        max_value=99,
+        help_text="Only images that a certificate covers which allows no more wrong labels.",
+    )
+    field_order = ["split", "keeps", "format", "encoding"]
 
-    def clean_ratio(self) -> dict[str, float]:
-        try:
-            return parse_ratio(self.cleaned_data["ratio"])
-        except ValueError as error:
-            raise forms.ValidationError(str(error)) from error
+    def __init__(self, *arguments: Any, dataset: Dataset, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self.fields["classes"].choices = dataset.classes.values_list("slug", "name")  # type: ignore[attr-defined]
+        self.fields["generators"].choices = [  # type: ignore[attr-defined]
+            (name, name) for name in generators_of(dataset)
+        ]
+
+    @property
+    def filters(self) -> list[forms.BoundField]:
+        """Return the fields that leave something out."""
+        names = ("classes", "techniques", "generators", "decisions", "max_error")
+        return [self[name] for name in names]
+
+    @property
+    def is_filtered(self) -> bool:
+        """Say whether the filters should be seen at once."""
+        return any(field.errors or field.value() for field in self.filters)
+
+    def clean(self) -> dict[str, Any]:
+        cleaned = super().clean()
+        if "split" in cleaned:
+            try:
+                cleaned["split"] = parse_wish(cleaned["split"], keeps=cleaned.get("keeps", False))
+            except ValueError as error:
+                self.add_error("split", str(error))
+        if not self.errors:
+            percent = cleaned["max_error"]
+            cleaned["selection"] = Selection(
+                classes=tuple(cleaned["classes"]),
+                techniques=tuple(cleaned["techniques"]),
+                generators=tuple(cleaned["generators"]),
+                decisions=tuple(cleaned["decisions"]),
+                max_error=None if percent is None else percent / 100,
+            )
+        return cleaned

@@ -11,9 +11,9 @@ from typing import Any
 
 from django.db.models import Min
 
-from synthreview.export.collecting import Exportable, collect
+from synthreview.export.collecting import Exportable, Selection, collect, promise_of_rows
 from synthreview.export.frozen_list import write_list
-from synthreview.export.models import Export, ExportItem
+from synthreview.export.models import Export, ExportItem, Omission, OmissionReason
 from synthreview.export.records import list_rows
 from synthreview.export.services import (
     NothingApprovedError,
@@ -21,47 +21,78 @@ from synthreview.export.services import (
     lists_folder,
     notices_of,
 )
-from synthreview.export.splits import SPLITS, ratio_text, split_of
+from synthreview.export.sharing import Shared, share
+from synthreview.export.splits import SPLITS, Wish
 from synthreview.export.writers.base import ClassFacts, ExportFacts
 
 BATCH = 500
 
 
-def make_items(export: Export, beat: Callable[[], None]) -> str:
-    """Write the items of what may leave now; return what vouches for the unreviewed among them.
+def make_items(export: Export, beat: Callable[[], None]) -> tuple[str, dict[str, Any]]:
+    """Write the items of what may leave now; return what vouches for the unreviewed among them,
+    and how the splits came about.
 
     What a try that was cut off left is removed first. `beat` is called after each batch, and
-    raises where the work went to another worker. Raises NothingApprovedError.
+    raises where the work went to another worker. Raises NothingApprovedError, ValueError for a
+    split that cannot be.
     """
-    while leftover := list(export.items.values_list("pk", flat=True)[:BATCH]):
-        ExportItem.objects.filter(pk__in=leftover).delete()
-        beat()
-    rows, promised = collect(export.dataset)
-    if not rows:
-        raise NothingApprovedError("No image is approved any more: review some first.")
-    splits = {row.image: split_of(row.family, export.shares) for row in rows}
+    for leftovers in (ExportItem.objects, Omission.objects):
+        while pks := list(leftovers.filter(export=export).values_list("pk", flat=True)[:BATCH]):
+            leftovers.filter(pk__in=pks).delete()
+            beat()
+    rows, promised = collect(export.dataset, Selection.from_json(export.selection))
+    shared = share(export, rows, beat)
+    if promised and shared.omitted:
+        promised = promise_of_rows(promised, shared.rows)
+        if not promised.is_kept:
+            promised = None
+            shared = share(export, [row for row in rows if row.looks], beat)
+    if not shared.rows:
+        raise NothingApprovedError(
+            "No image is approved any more that the filters let through: review some first."
+        )
     # Mixed within a split: shards are read from front to back.
-    rows.sort(key=lambda row: (SPLITS.index(splits[row.image]), row.sha256, row.image))
-    for start in range(0, len(rows), BATCH):
+    ordered = sorted(
+        shared.rows,
+        key=lambda row: (SPLITS.index(shared.split_of[row.image]), row.sha256, row.image),
+    )
+    for start in range(0, len(ordered), BATCH):
         ExportItem.objects.bulk_create(
-            _item(export, position, row, splits[row.image])
-            for position, row in enumerate(rows[start : start + BATCH], start)
+            _item(export, position, row, shared)
+            for position, row in enumerate(ordered[start : start + BATCH], start)
         )
         beat()
-    return promised.sentence if promised else ""
+    _write_omissions(export, shared.omitted, beat)
+    return promised.sentence if promised else "", shared.facts
 
 
-def _item(export: Export, position: int, row: Exportable, split: str) -> ExportItem:
+def _item(export: Export, position: int, row: Exportable, shared: Shared) -> ExportItem:
     return ExportItem(
         export=export,
         image_id=row.image,
         decision_id=row.decision,
         looks=[look.decision for look in row.looks],
         position=position,
-        split=split,
+        split=shared.split_of[row.image],
+        family=shared.family_of[row.image],
         class_name=row.class_name,
         class_folder=row.class_folder,
     )
+
+
+def _write_omissions(export: Export, omitted: dict[int, int], beat: Callable[[], None]) -> None:
+    pairs = sorted(omitted.items())
+    for start in range(0, len(pairs), BATCH):
+        Omission.objects.bulk_create(
+            Omission(
+                export=export,
+                image_id=image,
+                test_image_id=test_image,
+                reason=OmissionReason.NEAR_TEST,
+            )
+            for image, test_image in pairs[start : start + BATCH]
+        )
+        beat()
 
 
 def make_list(export: Export, beat: Callable[[], None]) -> str:
@@ -110,8 +141,10 @@ def facts_of(export: Export) -> ExportFacts:
             or "not certified: each label is as judged by "
             + ("one reviewer" if dataset.policy.reviews_per_image == 1 else "its reviewers"),
             "generators": ", ".join(generators),
-            "splits": ratio_text(export.shares),
+            "filters": "; ".join(Selection.from_json(export.selection).in_words()) or "none",
+            "splits": str(Wish.from_json(export.wish)),
         },
+        splitting=export.facts.get("splitting", {}),
     )
 
 

@@ -18,7 +18,7 @@ from django.db.models.functions import Now
 
 from synthreview.export.freezing import facts_as_json, frozen_facts, make_items, make_list
 from synthreview.export.models import Export, Package
-from synthreview.export.services import NothingApprovedError, entries_of, folder_of
+from synthreview.export.services import entries_of, folder_of
 from synthreview.export.writers.base import ExportEntry, UnsafeNameError
 from synthreview.export.writers.encoding import encode_all, parse_encoding
 from synthreview.export.writers.formats import writer
@@ -48,7 +48,7 @@ def freeze(export_pk: int) -> None:
         _freeze(export, token)
     except LeaseLostError:
         logger.warning("Export %s went to another worker", export_pk)
-    except (OSError, NothingApprovedError) as error:
+    except (OSError, ValueError) as error:
         logger.exception("Export %s broke off", export_pk)
         reason = f"It could not be made: {_words(error)}."
         Export.objects.settle(export_pk, token, WorkState.FAILED, error=reason)
@@ -60,9 +60,12 @@ def _freeze(export: Export, token: uuid.UUID) -> None:
             raise LeaseLostError
 
     if export.frozen_at is None:
-        certificate = make_items(export, beat)
+        certificate, splitting = make_items(export, beat)
         won = Export.objects.held(export.pk, token).update(
-            frozen_at=Now(), item_count=export.items.count(), certificate=certificate
+            frozen_at=Now(),
+            item_count=export.items.count(),
+            certificate=certificate,
+            facts={"splitting": splitting},
         )
         if not won:
             raise LeaseLostError

@@ -6,7 +6,7 @@ from django.conf import settings
 from django.db import models
 from django.urls import reverse
 
-from synthreview.catalog.models import Dataset
+from synthreview.catalog.models import Dataset, ReferenceImage
 from synthreview.export.writers.encoding import parse_encoding
 from synthreview.export.writers.formats import FORMATS
 from synthreview.generation.models import GeneratedImage
@@ -21,8 +21,9 @@ class Export(DurableWork):
     whatever is undone later; while that is null the items are a draft. `list_sha256` names the
     file that holds the list with every image's history, and `facts` is what the card says of
     the whole: nothing that is written from them later looks anything up. `certificate` is the
-    sentence that vouched for unreviewed images; empty where every image was approved. `wanted`
-    are the packages to write, as {"format": …, "encoding": …}.
+    sentence that vouched for unreviewed images; empty where every image was approved. `wish` is
+    a splits.Wish, `selection` a collecting.Selection, and `wanted` are the packages to write, as
+    {"format": …, "encoding": …}.
     """
 
     QUEUE = "export"
@@ -30,7 +31,8 @@ class Export(DurableWork):
 
     dataset = models.ForeignKey(Dataset, on_delete=models.PROTECT, related_name="+")
     number = models.PositiveIntegerField()
-    shares = models.JSONField()
+    wish = models.JSONField()
+    selection = models.JSONField(default=dict)
     wanted = models.JSONField(default=list)
     item_count = models.PositiveIntegerField(default=0)
     certificate = models.TextField(blank=True)
@@ -119,7 +121,7 @@ class ExportItem(models.Model):
     """One image of an export as it was when the list was frozen.
 
     `decision` approved it; null where a certificate let it in unreviewed. `looks` are the keys
-    of all decisions that counted.
+    of all decisions that counted, and `family` the component of the ancestry that it is in.
     """
 
     export = models.ForeignKey(Export, on_delete=models.CASCADE, related_name="items")
@@ -128,6 +130,7 @@ class ExportItem(models.Model):
     looks = models.JSONField(default=list)
     position = models.PositiveIntegerField()
     split = models.CharField(max_length=12)
+    family = models.CharField(max_length=36, blank=True)
     class_name = models.CharField(max_length=120)
     class_folder = models.SlugField(max_length=60)
 
@@ -140,3 +143,47 @@ class ExportItem(models.Model):
 
     def __str__(self) -> str:
         return f"{self.export_id} #{self.position}"
+
+
+class OmissionReason(models.TextChoices):
+    NEAR_TEST = "near-test", "of one family with a test image"
+
+
+class Omission(models.Model):
+    """One image that might have left, and was left out for the export's sake.
+
+    `test_image` is the real image that it would have given away.
+    """
+
+    export = models.ForeignKey(Export, on_delete=models.CASCADE, related_name="omissions")
+    image = models.ForeignKey(GeneratedImage, on_delete=models.PROTECT, related_name="+")
+    reason = models.CharField(max_length=20, choices=OmissionReason)
+    test_image = models.ForeignKey(
+        ReferenceImage, null=True, on_delete=models.PROTECT, related_name="+"
+    )
+
+    class Meta:
+        ordering = ["export", "image"]
+        constraints = [
+            models.UniqueConstraint(fields=["export", "image"], name="export_omission_once"),
+            models.CheckConstraint(
+                name="export_omission_reason_known",
+                condition=models.Q(reason__in=OmissionReason.values),
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.image_id} left out of {self.export_id}"
+
+
+class Fingerprint(models.Model):
+    """The perceptual hash of a stored original, computed once; null: it has too little contrast.
+
+    Sixty-four bits as a signed number, because databases know no other.
+    """
+
+    sha256 = models.CharField(max_length=64, primary_key=True)
+    bits = models.BigIntegerField(null=True)
+
+    def __str__(self) -> str:
+        return f"fingerprint of {self.sha256[:12]}"

@@ -15,7 +15,7 @@ from django.utils.crypto import salted_hmac
 
 from synthreview.catalog.image_folders import IMPORTED
 from synthreview.export.models import Export, ExportItem
-from synthreview.generation.models import GeneratedImage
+from synthreview.generation.models import CallInput, GeneratedImage
 from synthreview.lib.money import MICRO_PER_USD
 from synthreview.review.models import Decision, Verdict
 from synthreview.scoring.models import MAIN_SCORER, Score
@@ -40,13 +40,18 @@ def list_rows(export: Export) -> Iterator[dict[str, Any]]:
             return
         scores = _scores_of(page)
         looks = _looks_of(page)
+        parents = _parents_of(page)
         for item in page:
-            yield _row(export, item, scores[item.image_id], looks)
+            yield _row(export, item, scores[item.image_id], looks, parents)
         last = page[-1].position
 
 
 def _row(
-    export: Export, item: ExportItem, scores: dict[str, Score], looks: dict[int, Decision]
+    export: Export,
+    item: ExportItem,
+    scores: dict[str, Score],
+    looks: dict[int, Decision],
+    parents: dict[int, list[CallInput]],
 ) -> dict[str, Any]:
     image = item.image
     return {
@@ -62,7 +67,7 @@ def _row(
         "source_type": source_type(image),
         "record": {
             "id": image.pk,
-            **_making(image),
+            **_making(image, item.family, parents.get(image.call_id or 0, [])),
             **_scoring(scores),
             **_judgement(export.dataset_id, [looks[pk] for pk in item.looks]),
         },
@@ -77,7 +82,7 @@ def source_type(image: GeneratedImage) -> str:
     return EDITED if image.technique in EDITS else DRAWN
 
 
-def _making(image: GeneratedImage) -> dict[str, Any]:
+def _making(image: GeneratedImage, family: str, parents: list[CallInput]) -> dict[str, Any]:
     call = image.call
     return {
         "prompt": image.caption,
@@ -90,12 +95,28 @@ def _making(image: GeneratedImage) -> dict[str, Any]:
         "model_version": image.model_version,
         "seed": image.seed,
         "cost_usd": round(call.billed_micro_usd / call.count / MICRO_PER_USD, 6) if call else 0.0,
-        "parents": [],
-        "family": str(image.family),
+        "parents": [_parent(row) for row in parents],
+        "family": family or str(image.family),
         # Its folders may name people or places of whoever brought it in.
         "source_name": PurePath(image.source_name).name,
         "digital_source_type": source_type(image),
     }
+
+
+def _parent(row: CallInput) -> dict[str, Any]:
+    """Return what went in: one of our images, by its number, or one of the user's own."""
+    if row.image_id is not None:
+        return {"role": row.role, "id": row.image_id}
+    return {"role": row.role, "reference": row.reference_id}
+
+
+def _parents_of(items: list[ExportItem]) -> dict[int, list[CallInput]]:
+    """Return what went into each call."""
+    parents: dict[int, list[CallInput]] = defaultdict(list)
+    calls = {item.image.call_id for item in items if item.image.call_id}
+    for row in CallInput.objects.filter(call__in=calls).order_by("position"):
+        parents[row.call_id].append(row)
+    return parents
 
 
 def _scores_of(items: list[ExportItem]) -> dict[int, dict[str, Score]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,14 +14,15 @@ from django.db.models import Count, Max
 from synthreview.accounts.models import User
 from synthreview.catalog.models import Dataset
 from synthreview.catalog.storage import blobs
-from synthreview.export.collecting import promise_of
+from synthreview.export.collecting import EVERYTHING, Selection, SelectionError, promise_of
 from synthreview.export.frozen_list import read_list
 from synthreview.export.models import Export, Package
-from synthreview.export.splits import SPLITS
+from synthreview.export.splits import SPLITS, Wish
 from synthreview.export.writers.base import ExportEntry
 from synthreview.export.writers.encoding import parse_encoding
 from synthreview.export.writers.formats import DEFAULT, known_format
 from synthreview.export.zips import StillZip, zip_folder
+from synthreview.generation.models import GeneratedImage
 from synthreview.generation.services import generator
 from synthreview.lib.adapters import UnknownAdapterError
 from synthreview.review.models import ImageReview
@@ -57,7 +58,8 @@ class Form:
 def order_export(
     *,
     dataset: Dataset,
-    shares: Mapping[str, float],
+    wish: Wish,
+    selection: Selection = EVERYTHING,
     forms: Sequence[Form] = (Form(),),
     created_by: User | None = None,
 ) -> Export:
@@ -65,8 +67,11 @@ def order_export(
 
     That is what is approved; and, where the policy accepts it and the running certificate meets
     its target, what of the certificate's population nobody has decided on. `forms` are written
-    once the list is frozen. Raises NothingApprovedError.
+    once the list is frozen. Raises NothingApprovedError, SelectionError.
     """
+    slugs = dataset.classes.values_list("slug", flat=True)
+    if unknown := [name for name in selection.classes if name not in slugs]:
+        raise SelectionError(f"{unknown[0]!r} is not one of {', '.join(slugs)}.")
     Dataset.objects.select_for_update().get(pk=dataset.pk)
     if not (ImageReview.objects.approved().filter(dataset=dataset).exists() or promise_of(dataset)):
         raise NothingApprovedError("No image is approved yet: review some first.")
@@ -74,7 +79,8 @@ def order_export(
     export = Export.objects.create(
         dataset=dataset,
         number=last + 1,
-        shares=dict(shares),
+        wish=wish.as_json(),
+        selection=selection.as_json(),
         wanted=[form.as_json() for form in dict.fromkeys(forms)],
         created_by=created_by,
     )
@@ -157,6 +163,12 @@ def approved_by_class(dataset: Dataset) -> list[tuple[str, int]]:
     )
     classes = dataset.classes.order_by("position", "pk").values_list("pk", "name")
     return [(name, counts.get(pk, 0)) for pk, name in classes]
+
+
+def generators_of(dataset: Dataset) -> list[str]:
+    """Return the generators of the dataset's images."""
+    images = GeneratedImage.objects.filter(dataset=dataset).order_by()
+    return sorted(images.values_list("generator", flat=True).distinct())
 
 
 def counts_of(export: Export) -> tuple[list[str], list[ClassCounts]]:

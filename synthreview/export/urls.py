@@ -10,6 +10,7 @@ urlpatterns = [
     path("d/<slug:slug>/exports/", views.exports, name="exports"),
     path(EXPORT, views.export, name="export"),
     path(f"{EXPORT}retry", views.retry_export, name="export-retry"),
+    path(f"{EXPORT}compare", views.compare_exports, name="export-compare"),
     path(f"{EXPORT}packages", views.new_package, name="package-new"),
     path(f"{EXPORT}packages/<int:pk>/retry", views.retry_package, name="package-retry"),
     path(f"{EXPORT}packages/<int:pk>/zip", views.package_zip, name="package-zip"),

@@ -6,6 +6,7 @@ from typing import Any
 
 from django.contrib import messages
 from django.core.paginator import Paginator
+from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, StreamingHttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
@@ -14,14 +15,17 @@ from synthreview.catalog.models import Dataset
 from synthreview.catalog.pages import open_dataset, page_or_part, signed_in
 from synthreview.catalog.permissions import Action
 from synthreview.export import services
-from synthreview.export.collecting import promise_of
+from synthreview.export.collecting import Selection, SelectionError, promise_of
+from synthreview.export.comparing import compare
 from synthreview.export.forms import ExportForm, PackageForm
 from synthreview.export.models import Export, Package
-from synthreview.export.splits import ratio_text
+from synthreview.export.splits import Wish
 from synthreview.work.models import OPEN_STATES, WorkState
 from synthreview.work.services import retry
 
 PER_PAGE = 25
+OMISSIONS_SHOWN = 200
+OTHERS_SHOWN = 100
 
 
 @require_http_methods(["GET", "POST"])
@@ -29,16 +33,17 @@ def exports(request: HttpRequest, slug: str) -> HttpResponse:
     """The list, and the form that orders a new one."""
     action = Action.EXPORT if request.method == "POST" else Action.VIEW
     dataset, context = open_dataset(request, slug, action)
-    form = ExportForm(request.POST or None)
+    form = ExportForm(request.POST or None, dataset=dataset)
     if request.method == "POST" and form.is_valid():
         try:
             export = services.order_export(
                 dataset=dataset,
-                shares=form.cleaned_data["ratio"],
+                wish=form.cleaned_data["split"],
+                selection=form.cleaned_data["selection"],
                 forms=[form.cleaned_data["form"]],
                 created_by=signed_in(request),
             )
-        except services.NothingApprovedError as error:
+        except (services.NothingApprovedError, SelectionError) as error:
             form.add_error(None, str(error))
         else:
             return redirect(export)
@@ -77,10 +82,41 @@ def _export_context(found: Export) -> dict[str, Any]:
         "splits": splits,
         "rows": rows,
         "totals": [sum(counts) for counts in zip(*(row.by_split for row in rows), strict=True)],
-        "ratio": ratio_text(found.shares),
+        "ratio": str(Wish.from_json(found.wish)),
         "notices": services.notices_of(found) if is_frozen else [],
+        "filters": Selection.from_json(found.selection).in_words(),
+        "splitting": found.facts.get("splitting", {}),
+        "omissions": found.omissions.all()[:OMISSIONS_SHOWN],
+        "earlier": _frozen(found.dataset)
+        .filter(number__lt=found.number)
+        .values_list("number", flat=True)
+        .first()
+        if is_frozen
+        else None,
         "form": PackageForm(),
     }
+
+
+@require_GET
+def compare_exports(request: HttpRequest, slug: str, number: int) -> HttpResponse:
+    """An export beside another one of the dataset, the one before it where none is named."""
+    dataset, context = open_dataset(request, slug)
+    after = get_object_or_404(_frozen(dataset), number=number)
+    others = _frozen(dataset).exclude(pk=after.pk)
+    wanted = request.GET.get("with", "")
+    if wanted:
+        before = others.filter(number=wanted).first() if wanted.isdecimal() else None
+    else:
+        before = others.filter(number__lt=number).first() or others.first()
+    if before is None:
+        raise Http404("There is no other export yet.")
+    context |= {"comparison": compare(before, after), "others": others[:OTHERS_SHOWN]}
+    return render(request, "export/compare.html", context)
+
+
+def _frozen(dataset: Dataset) -> QuerySet[Export]:
+    """Return the dataset's exports whose list is made, the latest first."""
+    return Export.objects.filter(dataset=dataset, state=WorkState.DONE).order_by("-number")
 
 
 @require_POST

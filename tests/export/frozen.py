@@ -8,13 +8,13 @@ from synthreview.catalog.models import Dataset
 from synthreview.export.jobs import freeze, write_package
 from synthreview.export.models import Export, Package
 from synthreview.export.services import Form, order_export
-from synthreview.export.splits import parse_ratio
+from synthreview.export.splits import parse_wish
 from synthreview.work.models import WorkState
 
 
 def frozen(dataset: Dataset, ratio: str = "80/10/10", **wish: Any) -> Export:
     """Return a new export whose list is frozen; its image folder is ordered."""
-    export = order_export(dataset=dataset, shares=parse_ratio(ratio), **wish)
+    export = order_export(dataset=dataset, wish=parse_wish(ratio), **wish)
     freeze(export.pk)
     export.refresh_from_db()
     assert export.state == WorkState.DONE, export.error

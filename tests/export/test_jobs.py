@@ -23,7 +23,7 @@ from synthreview.export.frozen_list import list_path
 from synthreview.export.jobs import freeze, write_package
 from synthreview.export.models import Package
 from synthreview.export.services import Form, folder_of, lists_folder, order_export
-from synthreview.export.splits import parse_ratio
+from synthreview.export.splits import parse_wish
 from synthreview.export.writers.imagefolder import ImageFolderWriter
 from synthreview.review import services as review
 from synthreview.work.models import DurableWork, WorkState
@@ -63,7 +63,7 @@ def everything() -> list[Path]:
 
 
 def test_an_order_is_frozen_by_the_worker(dataset: Dataset) -> None:
-    export = order_export(dataset=dataset, shares=parse_ratio("100"), forms=[Form(), Form("csv")])
+    export = order_export(dataset=dataset, wish=parse_wish("100"), forms=[Form(), Form("csv")])
     assert (export.state, export.frozen_at, export.items.count()) == (WorkState.READY, None, 0)
     freeze(export.pk)
     export.refresh_from_db()
@@ -75,7 +75,7 @@ def test_an_order_is_frozen_by_the_worker(dataset: Dataset) -> None:
 
 
 def test_a_list_with_nothing_left_to_freeze_fails_in_words(dataset: Dataset) -> None:
-    export = order_export(dataset=dataset, shares=parse_ratio("100"))
+    export = order_export(dataset=dataset, wish=parse_wish("100"))
     while review.undo(dataset=dataset, reviewer=User.objects.get()):
         pass
     freeze(export.pk)
@@ -306,7 +306,7 @@ def test_killed_anywhere_nothing_looks_complete(
     monkeypatch.setattr(freezing, "BATCH", 2)
     monkeypatch.setattr(records, "PAGE", 2)
     dataset = make_things()
-    export = order_export(dataset=dataset, shares=parse_ratio("60/40"), forms=[Form(name)])
+    export = order_export(dataset=dataset, wish=parse_wish("60/40"), forms=[Form(name)])
 
     def work() -> None:
         freeze(export.pk)

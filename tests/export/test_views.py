@@ -16,7 +16,7 @@ from synthreview.catalog.models import Dataset
 from synthreview.export.jobs import freeze, write_package
 from synthreview.export.models import Export, Package
 from synthreview.export.services import folder_of, order_export
-from synthreview.export.splits import parse_ratio
+from synthreview.export.splits import parse_wish
 from synthreview.work.models import WorkState
 from tests.export.frozen import frozen, package_of
 from tests.factories import make_approved_image, make_dataset, make_user
@@ -63,7 +63,7 @@ def url(name: str, export: Export) -> str:
     return reverse(name, args=arguments)
 
 
-FORM = {"ratio": "70/30", "format": "parquet", "encoding": "original"}
+FORM = {"split": "70/30", "keeps": "on", "format": "parquet", "encoding": "original"}
 
 
 def test_a_stranger_knows_of_no_export(client: Client, export: Export) -> None:
@@ -112,7 +112,8 @@ def test_ordering_leads_to_the_export(page: Client, dataset: Dataset) -> None:
     assert response["Location"] == url("export", export)
     assert (export.number, export.item_count) == (1, 0)
     assert export.wanted == [{"format": "parquet", "encoding": ""}]
-    assert export.shares == pytest.approx({"train": 0.7, "validation": 0.3})
+    assert export.wish == {"shares": {"train": 0.7, "validation": 0.3}, "keeps": True}
+    assert export.selection == {}
     assert export.created_by is not None
     assert export.created_by.username == "cora"
     assert export.state == WorkState.READY
@@ -120,10 +121,39 @@ def test_ordering_leads_to_the_export(page: Client, dataset: Dataset) -> None:
 
 def test_a_wrong_ratio_is_said_at_the_field(page: Client, dataset: Dataset) -> None:
     approve(dataset, 1)
-    response = page.post(list_url(dataset), FORM | {"ratio": "a lot"})
+    response = page.post(list_url(dataset), FORM | {"split": "a lot"})
     assert response.status_code == 422
     assert "write for example 80/10/10" in response.content.decode()
     assert 'aria-invalid="true"' in response.content.decode()
+    assert not Export.objects.exists()
+
+
+def test_the_filters_are_part_of_the_order(page: Client, dataset: Dataset) -> None:
+    approve(dataset, 3)
+    filters = {
+        "classes": ["car"],
+        "techniques": ["plain", "style"],
+        "generators": ["sketch"],
+        "decisions": ["one"],
+        "max_error": "2.5",
+    }
+    assert page.post(list_url(dataset), FORM | filters).status_code == 302
+    assert Export.objects.get().selection == {
+        "classes": ["car"],
+        "techniques": ["plain", "style"],
+        "generators": ["sketch"],
+        "decisions": ["one"],
+        "max_error": 0.025,
+    }
+
+
+def test_a_filter_that_is_unknown_is_said_and_seen(page: Client, dataset: Dataset) -> None:
+    approve(dataset, 1)
+    response = page.post(list_url(dataset), FORM | {"classes": ["dragon"]})
+    assert response.status_code == 422
+    text = response.content.decode()
+    assert "dragon is not one of the available choices" in text
+    assert "<details open>" in text
     assert not Export.objects.exists()
 
 
@@ -134,7 +164,7 @@ def test_nothing_approved_is_said_in_words(page: Client, dataset: Dataset) -> No
 
 def test_the_page_asks_again_until_all_is_written(page: Client, dataset: Dataset) -> None:
     approve(dataset, 3)
-    export = order_export(dataset=dataset, shares=parse_ratio("80/10/10"))
+    export = order_export(dataset=dataset, wish=parse_wish("80/10/10"))
     steps = ["will be frozen as soon as", "will be written as soon as", "Download as zip"]
     for step in steps:
         whole = page.get(url("export", export)).content.decode()
@@ -156,7 +186,7 @@ def test_an_export_that_could_not_be_frozen_can_be_tried_again(
     page: Client, dataset: Dataset
 ) -> None:
     approve(dataset, 1)
-    export = order_export(dataset=dataset, shares=parse_ratio("100"))
+    export = order_export(dataset=dataset, wish=parse_wish("100"))
     Export.objects.update(state=WorkState.FAILED, error="No space left.", attempts=3)
     assert "No space left." in page.get(url("export", export)).content.decode()
     response = page.post(url("export-retry", export), follow=True)
@@ -210,7 +240,7 @@ def test_a_form_that_is_none_is_said_at_the_field(
 
 def test_what_is_not_frozen_is_not_written(page: Client, dataset: Dataset) -> None:
     approve(dataset, 1)
-    export = order_export(dataset=dataset, shares=parse_ratio("100"))
+    export = order_export(dataset=dataset, wish=parse_wish("100"))
     response = page.post(url("package-new", export), FORM, follow=True)
     assert "is not frozen yet" in response.content.decode()
     assert not Package.objects.exists()

@@ -94,7 +94,7 @@ class ExportFacts:
 
     `classes` come in the order of their folders' names, as torchvision numbers them, and
     `splits` in theirs. `counts` is images by class and split. `unreviewed` counts the images
-    that nobody looked at.
+    that nobody looked at. `splitting` tells how the splits came about (sharing.py).
     """
 
     title: str
@@ -107,6 +107,7 @@ class ExportFacts:
     notices: tuple[str, ...] = ()
     review: Mapping[str, Any] = field(default_factory=dict)
     unreviewed: int = 0
+    splitting: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def item_count(self) -> int:

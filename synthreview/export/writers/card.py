@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from typing import Any
 
 from synthreview.export.writers.base import ExportFacts, Layout
 from synthreview.lib.text import one_line
@@ -47,10 +49,30 @@ def card_text(facts: ExportFacts, layout: Layout) -> str:
         ["## Images", "", *table],
         ["## Classes", "", "The number is the label in every format.", "", *classes],
         ["## How they were reviewed", "", *review],
+        _splitting(facts.splitting),
         ["## Files", "", *contents],
         ["## Loading", "", "```python", layout.loading, "```"],
     ]
     return "\n\n".join("\n".join(section) for section in sections if section) + "\n"
+
+
+def _splitting(known: Mapping[str, Any]) -> list[str]:
+    """Return how the splits came about; nothing for exports from before that was known."""
+    if not known:
+        return []
+    reached = ", ".join(f"{split} {count:,}" for split, count in known["got"].items())
+    lines = [
+        f"- wished: {known['wish']}; reached: {reached}",
+        f"- {known['families']:,} families, none parted; the largest: {known['largest_family']:,}",
+        f"- {known['kept']:,} images keep the split of an earlier export",
+        f"- {known['omitted']:,} images are left out because they are near a real test image",
+    ]
+    if known["merged_count"]:
+        lines.append(
+            f"- {known['merged_count']:,} families of several earlier splits grew together: all "
+            "of each went to the first of train, validation, test"
+        )
+    return ["## Splits", "", *lines, *(f"- {one_line(note)}" for note in known["notes"])]
 
 
 def _yaml(facts: ExportFacts, layout: Layout) -> list[str]:

@@ -12,13 +12,21 @@ from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 
-from synthreview.catalog.management.base import DatasetCommand, find_dataset, one_line
+from synthreview.catalog.management.base import (
+    DatasetCommand,
+    find_classes,
+    find_dataset,
+    one_line,
+)
+from synthreview.catalog.models import Dataset
+from synthreview.export.collecting import DECISIONS, Selection
 from synthreview.export.jobs import freeze, write_package
 from synthreview.export.models import Export, Package
 from synthreview.export.services import Form, NothingApprovedError, folder_of, order_export, zip_of
-from synthreview.export.splits import parse_ratio
+from synthreview.export.splits import parse_wish
 from synthreview.export.writers.formats import DEFAULT, FORMATS
 from synthreview.lib.adapters import UnknownAdapterError
+from synthreview.prompting.techniques import TECHNIQUES
 from synthreview.work.models import DurableWork, WorkState
 
 IDLE_S = 0.2
@@ -34,7 +42,33 @@ class Command(DatasetCommand):
             "--out", type=Path, required=True, help="a new or empty folder, or a new .zip file"
         )
         parser.add_argument(
-            "--split", default="80/10/10", help="train/validation/test; 80/10/10 where not given"
+            "--split",
+            default="80/10/10",
+            help="train/validation/test: shares, or rest/500/500; 80/10/10 where not given",
+        )
+        parser.add_argument(
+            "--fresh",
+            action="store_true",
+            help="share out anew, whatever earlier exports put into which split",
+        )
+        for name, known in (
+            ("class", "name or slug"),
+            ("technique", ", ".join(TECHNIQUES)),
+            ("generator", "its alias"),
+            ("decision", ", ".join(DECISIONS)),
+        ):
+            parser.add_argument(
+                f"--{name}",
+                action="append",
+                dest=f"only_{name}",
+                default=[],
+                help=f"only of this {name} ({known}); repeatable",
+            )
+        parser.add_argument(
+            "--max-error", type=float, help="only what a certificate allows no more errors in: 0.02"
+        )
+        parser.add_argument(
+            "--min-confidence", type=float, default=0.0, help="and that with this confidence: 0.95"
         )
         parser.add_argument(
             "--format", default=DEFAULT, help=f"{', '.join(FORMATS)}; {DEFAULT} where not given"
@@ -47,11 +81,12 @@ class Command(DatasetCommand):
 
     def answer_to(self, *, dataset: str, out: str | Path, **options: Any) -> None:
         found = find_dataset(dataset)
-        shares = parse_ratio(options["split"])
+        wish = parse_wish(options["split"], keeps=not options["fresh"])
+        selection = self.selection(found, options)
         form = Form(options["format"], options["images"])
         target = Path(out).absolute()
         check_target(target)
-        export = order_export(dataset=found, shares=shares, forms=[form])
+        export = order_export(dataset=found, wish=wish, selection=selection, forms=[form])
         self.finish(export, freeze, f"Export {export.number}")
         package = export.packages.select_related("export__dataset").get()
         self.finish(package, write_package, f"Export {export.number}")
@@ -62,18 +97,33 @@ class Command(DatasetCommand):
                 f"Export {export.number} is written, but not to {target}: {error.strerror}. "
                 "It can be had from the page of exports, or run the command again."
             ) from error
-        splits = {name: export.items.filter(split=name).count() for name in export.shares}
         self.answer(
             {
                 "dataset": found.slug,
                 "export": export.number,
                 "format": package.format,
                 "images": export.item_count,
-                "splits": splits,
+                "splits": export.facts["splitting"]["got"],
+                "largest_family": export.facts["splitting"]["largest_family"],
+                "left_out": export.facts["splitting"]["omitted"],
+                "notes": export.facts["splitting"]["notes"],
                 "path": str(target),
             },
             f"Export {export.number}: {export.item_count} images in {target}.",
             options,
+        )
+
+    def selection(self, dataset: Dataset, options: dict[str, Any]) -> Selection:
+        """Return the filters that were given. Raises CommandError, SelectionError."""
+        names = options["only_class"]
+        classes = find_classes(dataset, names) if names else []
+        return Selection(
+            classes=tuple(row.slug for row in classes),
+            techniques=tuple(options["only_technique"]),
+            generators=tuple(options["only_generator"]),
+            decisions=tuple(options["only_decision"]),
+            max_error=options["max_error"],
+            min_confidence=options["min_confidence"],
         )
 
     def finish(self, work: Export | Package, job: Callable[[int], None], name: str) -> None:
