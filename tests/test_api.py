@@ -25,6 +25,10 @@ CURATE = dict(zip(EVERYBODY, (401, 404, 403, 403, 200, 200), strict=True))
 REVIEW = dict(zip(EVERYBODY, (401, 404, 403, 200, 200, 200), strict=True))
 OPEN = dict(zip(EVERYBODY, (401, 200, 200, 200, 200, 200), strict=True))
 
+NOTHING_YET = {**CURATE, "curator": 422, "admin": 422}
+NONE_YET = dict(zip(EVERYBODY, (401, 404, 404, 404, 404, 404), strict=True))
+NONE_YET_TO_WRITE = {**CURATE, "curator": 404, "admin": 404}
+
 ANSWER = {"token": "6f1c2a52-0f6e-4f0e-9d0e-0c1f6f3a7b11", "verdict": "approve"}
 
 # method, path of the OpenAPI document, body, who gets what
@@ -56,6 +60,18 @@ ROUTES: list[tuple[str, str, Any, dict[str, int]]] = [
     ("post", "/api/datasets/{slug}/review/release", {"tokens": None}, REVIEW),
     ("post", "/api/datasets/{slug}/review/heartbeat", {"tokens": []}, REVIEW),
     ("get", "/api/review/reasons", None, OPEN),
+    ("get", "/api/datasets/{slug}/exports", None, LOOK),
+    # Nothing is approved here, so that there is nothing to export and no export to be found;
+    # tests/export/test_api.py has both.
+    ("post", "/api/datasets/{slug}/exports", {"split": "100"}, NOTHING_YET),
+    ("get", "/api/datasets/{slug}/exports/{number}", None, NONE_YET),
+    (
+        "post",
+        "/api/datasets/{slug}/exports/{number}/packages",
+        {"format": "csv"},
+        NONE_YET_TO_WRITE,
+    ),
+    ("get", "/api/datasets/{slug}/exports/{number}/compare/{other}", None, NONE_YET),
 ]
 
 
@@ -94,6 +110,7 @@ def test_every_route_for_every_person(
 ) -> None:
     prompt = make_prompt(people.label_class, state="draft")
     url = path.replace("{slug}", "traffic").replace("{pk}", str(prompt.pk))
+    url = url.replace("{number}", "1").replace("{other}", "2")
     client = client_of(people, who)
     if body == "FILE":
         response = send_file(client, "text,class\nA car,car\n")
