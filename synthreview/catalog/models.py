@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import uuid
 from typing import TYPE_CHECKING, Self
 
@@ -11,8 +12,9 @@ from django.core.validators import (
     MinValueValidator,
     ProhibitNullCharactersValidator,
 )
-from django.db import models
+from django.db import connection, models
 from django.db.models import F, Q
+from django.db.models.expressions import RawSQL
 from django.urls import reverse
 
 from synthreview.catalog.permissions import Role
@@ -56,14 +58,14 @@ class Dataset(models.Model):
 
     def membership_of(self, user: User) -> Membership | None:
         """Return what this person is here; one query, none where it came with the dataset."""
-        kept: Membership | None = getattr(self, "_membership", None)
-        if kept is not None and kept.user_id == user.pk:
+        whose, kept = getattr(self, "_kept_membership", (None, None))
+        if whose is not None and whose == user.pk:
             return kept
         return self.memberships.filter(user=user).first()
 
-    def keep_membership(self, membership: Membership) -> None:
+    def keep_membership(self, user: User, membership: Membership | None) -> None:
         """Keep a membership that was read together with this object, for one request's time."""
-        self._membership = membership
+        self._kept_membership = (user.pk, membership)
 
 
 class Membership(models.Model):
@@ -98,6 +100,29 @@ class Membership(models.Model):
 
     def __str__(self) -> str:
         return f"{self.user} ({self.role})"
+
+    @property
+    def class_ids(self) -> tuple[int, ...]:
+        """Return the classes that this person reviews, () for all; no query where they are kept."""
+        kept: tuple[int, ...] | None = getattr(self, "_class_ids", None)
+        if kept is not None:
+            return kept
+        return tuple(sorted(self.classes.values_list("pk", flat=True)))
+
+    def keep_classes(self, found: str | list[int] | None) -> None:
+        """Keep the classes that were read together with this row: a JSON list, or none."""
+        numbers = json.loads(found) if isinstance(found, str) else found or ()
+        self._class_ids = tuple(sorted(numbers))
+
+
+def own_classes_as_json() -> RawSQL:
+    """Return the keys of a membership's classes as a JSON list, to be selected beside it."""
+    aggregate = "json_agg" if connection.vendor == "postgresql" else "json_group_array"
+    words = (
+        f"(SELECT {aggregate}(own.labelclass_id) FROM catalog_membership_classes AS own "  # noqa: S608
+        "WHERE own.membership_id = catalog_membership.id)"
+    )
+    return RawSQL(words, (), output_field=models.TextField())  # noqa: S611 - no text of a user
 
 
 class LabelClass(models.Model):

@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from django.contrib.auth.models import AnonymousUser
-from django.db.models import QuerySet
+from django.db.models import Exists, OuterRef, QuerySet
 from django.http import Http404
 from django.shortcuts import get_object_or_404, render
 from django.urls import reverse
@@ -15,7 +15,7 @@ from django.utils.cache import patch_vary_headers
 from django.utils.functional import SimpleLazyObject
 
 from synthreview.accounts.models import User
-from synthreview.catalog.models import Dataset, Membership
+from synthreview.catalog.models import Dataset, Membership, own_classes_as_json
 from synthreview.catalog.permissions import Action, require
 from synthreview.catalog.prepared import Prepared
 
@@ -99,20 +99,24 @@ def find_dataset(user: User, slug: str) -> Dataset:
     One query. Raises Http404 where the person may not know of it.
     """
     if user.is_superuser:
-        visible = Dataset.objects.visible_to(user).select_related("policy")
-        return get_object_or_404(visible, slug=slug)
+        everything = Dataset.objects.visible_to(user).select_related("policy")
+        is_member = Exists(Membership.objects.filter(dataset=OuterRef("pk"), user=user))
+        dataset = get_object_or_404(everything.annotate(is_member=is_member), slug=slug)
+        if not getattr(dataset, "is_member", True):
+            dataset.keep_membership(user, None)
+        return dataset
     membership = _membership.first(user=user.pk, slug=slug)
     if membership is None:
         raise Http404
-    membership.dataset.keep_membership(membership)
+    membership.keep_classes(getattr(membership, "kept_classes", None))
+    membership.dataset.keep_membership(user, membership)
     return membership.dataset
 
 
 def _membership_in_visible(user: int, slug: int) -> QuerySet[Membership]:
     visible = Dataset.objects.visible_to(User(pk=user)).filter(slug=slug)
-    return Membership.objects.filter(dataset__in=visible, user=user).select_related(
-        "dataset__policy"
-    )
+    found = Membership.objects.filter(dataset__in=visible, user=user)
+    return found.select_related("dataset__policy").annotate(kept_classes=own_classes_as_json())
 
 
 _membership = Prepared(_membership_in_visible, "user", "slug")

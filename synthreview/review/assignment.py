@@ -8,7 +8,7 @@ from django.db.models import QuerySet
 from django.utils import timezone
 
 from synthreview.accounts.models import User
-from synthreview.catalog.models import Dataset, Membership
+from synthreview.catalog.models import Dataset
 from synthreview.review.models import SAYABLE, Decision
 
 
@@ -32,17 +32,16 @@ class Assignment:
 
 
 def assignment_of(*, dataset: Dataset, reviewer: User) -> Assignment:
-    """Return what was asked of this person here; one query, and one more where a limit is set."""
-    rows = Membership.objects.filter(dataset=dataset, user=reviewer).values_list(
-        "daily_limit", "classes"
-    )
-    found = list(rows)
-    if not found:  # a superuser needs no membership
+    """Return what was asked of this person here.
+
+    No query where the dataset came with their membership, and one where a limit is set.
+    """
+    membership = dataset.membership_of(reviewer)
+    if membership is None:  # a superuser needs none
         return Assignment()
-    limit = found[0][0]
-    classes = tuple(sorted(pk for _, pk in found if pk is not None))
+    limit = membership.daily_limit
     done = decided_today(dataset, reviewer).count() if limit is not None else 0
-    return Assignment(classes, limit, done)
+    return Assignment(membership.class_ids, limit, done)
 
 
 def decided_today(dataset: Dataset, reviewer: User) -> QuerySet[Decision]:
