@@ -79,7 +79,7 @@ class CountQueries:
 
         def counted(execute: Any, sql: str, *rest: Any) -> Any:
             nonlocal count
-            count += not sql.startswith(("SAVEPOINT", "RELEASE"))
+            count += not sql.startswith(("BEGIN", "SAVEPOINT", "RELEASE"))
             return execute(sql, *rest)
 
         with contextlib.ExitStack() as stack:

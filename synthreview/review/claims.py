@@ -32,6 +32,7 @@ from synthreview.review.models import (
 )
 
 PROMPTS_AHEAD = 64
+GIVEN = ("id", "created_at")  # of a decision, by the database
 PARAMETER = re.compile(r"%\((\w+)\)s")
 
 
@@ -309,6 +310,33 @@ def answer(
         Answered(_as_uuid(token), image, turn, stream, purpose, batch and _as_uuid(batch), version)
         for token, image, turn, stream, purpose, batch, version in rows
     ]
+
+
+def write_decisions(decisions: Sequence[Decision]) -> None:
+    """Write new decisions and give them their keys. One query.
+
+    What bulk_create does, without turning the model into SQL each time: this is the hot path.
+    """
+    if not decisions:
+        return
+    fields = [field for field in Decision._meta.concrete_fields if field.name not in GIVEN]
+    names = ", ".join(field.column for field in fields)
+    row = f"({', '.join(['%s'] * len(fields))})"
+    values = [
+        field.get_db_prep_save(getattr(decision, field.attname), connection)
+        for decision in decisions
+        for field in fields
+    ]
+    words = f"""
+        INSERT INTO review_decision ({names})
+        VALUES {", ".join([row] * len(decisions))} RETURNING id
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(words, values)
+        for decision, (pk,) in zip(decisions, cursor.fetchall(), strict=True):
+            decision.pk = pk
+            decision._state.adding = False
+            decision._state.db = connection.alias
 
 
 def _as_uuid(value: Any) -> uuid.UUID:

@@ -166,7 +166,7 @@ def _take(
         decisions += [
             _decision(one, answers[one.token], dataset, reviewer, surface) for one in taken
         ]
-    Decision.objects.bulk_create(decisions)
+    claims.write_decisions(decisions)
     _settle(decisions)
     return decisions
 

@@ -209,6 +209,8 @@ def request_is_by_script(request: HttpRequest) -> bool:
 
 
 def _skipped_until(request: HttpRequest) -> int | None:
+    if not request.POST.get("skipped_until"):  # mostly: a form costs as much as a query
+        return None
     form = RoundForm(request.POST)
     return form.cleaned_data["skipped_until"] if form.is_valid() else None
 
