@@ -320,7 +320,7 @@ def write_decisions(decisions: Sequence[Decision]) -> None:
     if not decisions:
         return
     fields = [field for field in Decision._meta.concrete_fields if field.name not in GIVEN]
-    names = ", ".join(field.column for field in fields)
+    names = ", ".join(str(field.column) for field in fields)
     row = f"({', '.join(['%s'] * len(fields))})"
     values = [
         field.get_db_prep_save(getattr(decision, field.attname), connection)
