@@ -132,17 +132,41 @@ def _facts(
     notes = []
     if any(abs(got[split] - wished[split]) > max(1.0, 0.01 * total) for split in wish.splits):
         told = ", ".join(f"{split} {got[split]:,} of {wished[split]:,.0f}" for split in wish.splits)
-        notes.append(
-            f"The wish is not met to the image ({told}): no family is parted, the largest has "
-            f"{facts['largest_family']:,} images, and {facts['kept']:,} images keep the split of "
-            "an earlier export."
-        )
+        why = []
+        if facts["largest_family"] > 1:
+            size = facts["largest_family"]
+            why.append(f"no family is parted, and the largest has {size:,} images")
+        if facts["kept"]:
+            why.append(f"{facts['kept']:,} images keep the split of an earlier export")
+        notes.append(f"The wish is not met ({told}): {'; '.join(why) or 'classes are small'}.")
+    return facts | {"notes": notes + _missing(classes, wish, by_class, families_of)}
+
+
+def _missing(
+    classes: list[str],
+    wish: Wish,
+    by_class: Mapping[int, Counter[str]],
+    families_of: Mapping[int, int],
+) -> list[str]:
+    """Return why some classes have no image in some splits; classes that are merely small in one."""
+    notes: list[str] = []
+    small: list[str] = []
     for label, name in enumerate(classes):
         missing = [split for split in wish.splits if not by_class[label][split]]
-        if missing:
+        images = sum(by_class[label].values())
+        if not missing:
+            continue
+        if families_of[label] == images:  # no family is to blame
+            small.append(f"{name} ({images:,})")
+        else:
             notes.append(
-                f"{name}: no image in {' and '.join(missing)}, because its "
-                f"{sum(by_class[label].values()):,} images are {families_of[label]:,} "
-                f"famil{'y' if families_of[label] == 1 else 'ies'}."
+                f"{name}: no image in {' and '.join(missing)}, because its {images:,} images are "
+                f"{families_of[label]:,} famil{'y' if families_of[label] == 1 else 'ies'}."
             )
-    return facts | {"notes": notes}
+    if small:
+        more = f" and {len(small) - LISTED:,} more" if len(small) > LISTED else ""
+        notes.append(
+            f"Too few images to be in every split: {', '.join(small[:LISTED])}{more}. "
+            "Approve more of these, or wish fewer splits."
+        )
+    return notes

@@ -74,6 +74,7 @@ def _export_context(found: Export) -> dict[str, Any]:
     packages = list(found.packages.select_related("export__dataset"))
     is_frozen = found.state == WorkState.DONE
     splits, rows = services.counts_of(found) if is_frozen else ([], [])
+    splitting = found.facts.get("splitting", {})
     return {
         "export": found,
         "packages": packages,
@@ -85,7 +86,8 @@ def _export_context(found: Export) -> dict[str, Any]:
         "ratio": str(Wish.from_json(found.wish)),
         "notices": services.notices_of(found) if is_frozen else [],
         "filters": Selection.from_json(found.selection).in_words(),
-        "splitting": found.facts.get("splitting", {}),
+        "splitting": splitting,
+        "reached": _reached(splitting),
         "omissions": found.omissions.all()[:OMISSIONS_SHOWN],
         "earlier": _frozen(found.dataset)
         .filter(number__lt=found.number)
@@ -95,6 +97,14 @@ def _export_context(found: Export) -> dict[str, Any]:
         else None,
         "form": PackageForm(),
     }
+
+
+def _reached(splitting: dict[str, Any]) -> list[tuple[str, int, float, float]]:
+    """Return (split, images, their share in per cent, images wished) of each split."""
+    got = splitting.get("got", {})
+    total = sum(got.values()) or 1
+    wished = splitting.get("wished", {})
+    return [(split, got[split], 100 * got[split] / total, wished[split]) for split in got]
 
 
 @require_GET

@@ -9,9 +9,10 @@ import pytest
 from django.urls import reverse
 
 from synthreview.accounts.models import User
-from synthreview.export.models import Export
+from synthreview.export.services import Form
 from synthreview.review.certifying import start_certification
 from synthreview.review.models import Verdict
+from tests.export.frozen import frozen
 from tests.factories import (
     make_dataset,
     make_image,
@@ -81,7 +82,9 @@ def addresses() -> list[str]:
     pages += [reverse("run", args=[dataset.slug, 1]), reverse("image", args=[seen.pk])]
     pages += [reverse("class-edit", args=[dataset.slug, car.pk])]
     pages += [reverse("repaint", args=[seen.pk]), reverse("prompt-edit", args=[prompt.pk])]
-    assert not Export.objects.exists()
+    for _ in range(2):
+        export = frozen(dataset, forms=[Form("csv")])
+    pages += [export.get_absolute_url(), reverse("export-compare", args=[dataset.slug, 2])]
     return [*pages, "/no-such-page/"]
 
 

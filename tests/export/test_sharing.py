@@ -297,6 +297,18 @@ def test_an_impossible_wish_is_explained(car: LabelClass, reviewer: User) -> Non
     )
 
 
+def test_classes_too_small_for_every_split_are_told_together(
+    car: LabelClass, reviewer: User
+) -> None:
+    for label_class in car.dataset.classes.all():
+        make_approved_image(label_class, reviewer)
+    notes = frozen(car.dataset).facts["splitting"]["notes"]
+    assert notes[-1] == (
+        "Too few images to be in every split: car (1), umbrella (1). "
+        "Approve more of these, or wish fewer splits."
+    )
+
+
 def test_more_than_there_is_fails_in_words(car: LabelClass, reviewer: User) -> None:
     make_approved_image(car, reviewer)
     export = services.order_export(dataset=car.dataset, wish=parse_wish("rest/500/500"))
