@@ -63,7 +63,7 @@ TABS = (
     Tab("Review", "review", Action.REVIEW, ("reviewers-me",)),
     Tab("Adjudicate", "adjudicate", Action.ADJUDICATE),
     Tab("Reviewers", "reviewers", Action.CURATE),
-    Tab("Ranking", "ranking", Action.CURATE, ("judges",)),
+    Tab("Ranking", "ranking", Action.CURATE, ("judges", "replay")),
     Tab("Certificate", "certificate", Action.VIEW),
     Tab("Exports", "exports", Action.VIEW, ("export", "export-compare", "package-new")),
     Tab(

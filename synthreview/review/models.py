@@ -597,3 +597,4 @@ class Signature(models.Model):
 
 # At the end, because it stands on nothing above: Django finds an app's rows through this module.
 from synthreview.review.ranking_models import Ranking as Ranking  # noqa: E402
+from synthreview.review.ranking_models import Replay as Replay  # noqa: E402

@@ -15,6 +15,8 @@ from django.db.models.functions import Now
 from synthreview.catalog.models import Dataset
 from synthreview.work.models import OPEN_STATES, DurableWork
 
+AS_IT_WAS = "as it was"  # in a replay: the order in which people really decided
+
 
 class RankingCause(models.TextChoices):
     """Why the queue was put in order anew."""
@@ -101,3 +103,38 @@ class Ranking(DurableWork):
         """Return the largest weights, with their names."""
         found: list[dict[str, Any]] = self.model.get("weights", [])
         return found[:count]
+
+
+class Replay(DurableWork):
+    """One replay of a dataset's decided images: what would the queue have saved you?
+
+    Asked for on the page; ends DONE with `result`, the figures of each policy, or FAILED with the
+    reason. A later one does not change it: it was true of the decisions that were there.
+    """
+
+    QUEUE = "ranking"
+    JOB = "synthreview.review.replay_jobs.replay_dataset"
+
+    dataset = models.ForeignKey(Dataset, on_delete=models.CASCADE, related_name="+")
+    seeds = models.PositiveSmallIntegerField(default=3)
+    images = models.PositiveIntegerField(default=0)
+    bad = models.PositiveIntegerField(default=0)
+    result = models.JSONField(default=list, blank=True)
+    created_at = models.DateTimeField(db_default=Now())
+
+    class Meta(DurableWork.Meta):
+        ordering = ["-pk"]
+        constraints = [
+            *DurableWork.Meta.constraints,
+            models.UniqueConstraint(
+                fields=["dataset"],
+                condition=Q(state__in=OPEN_STATES),
+                name="review_replay_one_open",
+            ),
+            models.CheckConstraint(
+                name="review_replay_counts_fit", condition=Q(bad__lte=F("images"))
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"replay of {self.dataset}"

@@ -20,7 +20,7 @@ from synthreview.review.models import (
     Purpose,
 )
 from synthreview.review.ranking.schedule import next_model_at
-from synthreview.review.ranking_models import Ranking, RankingCause
+from synthreview.review.ranking_models import Ranking, RankingCause, Replay
 from synthreview.scoring.models import MAIN_SCORER, ScorerVersion, ScoringPass
 from synthreview.work.models import WorkState
 from synthreview.work.services import enqueue_on_commit
@@ -55,6 +55,17 @@ def _plan(dataset: Dataset, cause: RankingCause) -> Ranking | None:
             new = Ranking.objects.create(dataset=dataset, number=(last or 0) + 1, cause=cause)
             enqueue_on_commit([new])
     except IntegrityError:  # one is open, or another planner was faster
+        return None
+    return new
+
+
+def ask_for_replay(dataset: Dataset) -> Replay | None:
+    """Plan a replay of the dataset's decisions; None where one is planned already."""
+    try:
+        with transaction.atomic():
+            new = Replay.objects.create(dataset=dataset)
+            enqueue_on_commit([new])
+    except IntegrityError:
         return None
     return new
 

@@ -44,5 +44,7 @@ urlpatterns = [
     path("d/<slug:slug>/certificate/end", certificate_views.end, name="certificate-end"),
     path("d/<slug:slug>/ranking/", ranking_views.ranking, name="ranking"),
     path("d/<slug:slug>/ranking/now", ranking_views.rank_now, name="rank-now"),
+    path("d/<slug:slug>/ranking/replay", ranking_views.replay, name="replay"),
+    path("d/<slug:slug>/ranking/replay/now", ranking_views.replay_now, name="replay-now"),
     path("d/<slug:slug>/ranking/judges", ranking_views.judges, name="judges"),
 ]

@@ -1,4 +1,7 @@
-"""`manage.py replay FILE.csv`: say what the queue would cost on images whose truth is known."""
+"""`manage.py replay FILE.csv`: say what the queue would cost on images whose truth is known.
+
+`manage.py replay --dataset SLUG` takes what people decided for the truth.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ from typing import Any
 
 from django.core.management.base import CommandParser
 
-from synthreview.catalog.management.base import ScriptCommand
+from synthreview.catalog.management.base import ScriptCommand, find_dataset
 from synthreview.review.ranking.judging import auroc
 from synthreview.review.ranking.orders import Policy
 from synthreview.review.ranking.replay_file import (
@@ -17,8 +20,10 @@ from synthreview.review.ranking.replay_file import (
     ReplayFileError,
     read_known_images,
 )
-from synthreview.review.ranking.replaying import Mean, Outcome, perfect, replay
-from synthreview.review.ranking.table import MAIN_SCORE
+from synthreview.review.ranking.replaying import Mean, Outcome, outcome_of, perfect, replay
+from synthreview.review.ranking.table import MAIN_SCORE, IntArray
+from synthreview.review.ranking_models import AS_IT_WAS
+from synthreview.review.replays import ReplayError, read_past
 
 MOST_SEEDS = 1_000
 
@@ -28,11 +33,18 @@ class Command(ScriptCommand):
         "Run the queue's own ranking and certificate over images whose truth is known, and say "
         "how many must be looked at. Nothing is stored."
     )
-    expected = (ReplayFileError,)
+    expected = (ReplayFileError, ReplayError)
 
     def add_arguments(self, parser: CommandParser) -> None:
         super().add_arguments(parser)
-        parser.add_argument("file", type=Path, metavar="FILE.csv", help="see docs/ranking.md")
+        parser.add_argument(
+            "file", type=Path, nargs="?", metavar="FILE.csv", help="see docs/ranking.md"
+        )
+        parser.add_argument(
+            "--dataset",
+            metavar="SLUG",
+            help="instead of a file: what people decided in this dataset",
+        )
         parser.add_argument(
             "--embeddings", type=Path, metavar="FILE.npy", help="one vector for each line"
         )
@@ -59,7 +71,8 @@ class Command(ScriptCommand):
     def answer_to(
         self,
         *,
-        file: Path,
+        file: Path | None,
+        dataset: str | None,
         embeddings: Path | None,
         policy: list[str] | None,
         leave_out: list[str],
@@ -69,7 +82,10 @@ class Command(ScriptCommand):
     ) -> None:
         if not 1 <= seeds <= MOST_SEEDS:
             raise ReplayFileError(f"--seeds {seeds}: choose 1 to {MOST_SEEDS:,}")
-        known = without_scores(read_known_images(file, embeddings), leave_out)
+        if (file is None) == (dataset is None):
+            raise ReplayFileError("name a file, or a dataset with --dataset: one of both")
+        known, order = _known_of(file, embeddings, dataset)
+        known = without_scores(known, leave_out)
         policies = [Policy(name) for name in dict.fromkeys(policy or list(Policy))]
         with self.bar(total=seeds * len(policies), unit="reviews") as bar:
             outcomes = replay(
@@ -80,9 +96,25 @@ class Command(ScriptCommand):
                 **({"certify": ()} if no_certificate else {}),
                 on_review=bar.update,
             )
+        if order is not None:
+            outcomes.append(outcome_of(AS_IT_WAS, [order], known.is_bad))
         outcomes.append(perfect(known.is_bad))
         facts = facts_of(known, outcomes, seeds)
-        self.answer({"file": file.name, **facts}, in_words(facts, outcomes), options)
+        source = {"file": file.name} if file else {"dataset": dataset}
+        self.answer({**source, **facts}, in_words(facts, outcomes), options)
+
+
+def _known_of(
+    file: Path | None, embeddings: Path | None, dataset: str | None
+) -> tuple[KnownImages, IntArray | None]:
+    """Return the images with their truth, and the order in which people decided, if they did."""
+    if file is not None:
+        return read_known_images(file, embeddings), None
+    if embeddings is not None:
+        raise ReplayFileError("--embeddings goes with a file; a dataset has its own")
+    assert dataset is not None
+    past = read_past(find_dataset(dataset))
+    return KnownImages([], past.table, past.is_bad), past.order
 
 
 def without_scores(known: KnownImages, names: Sequence[str]) -> KnownImages:
