@@ -6,13 +6,15 @@
 Each run reviews a population in an order that may use everything but the lots, looks at the bound
 after every review, and counts as a failure when the truth was ruled out at any moment. Writes the
 figure docs/images/certificate-validity.svg and the table of docs/certificate.md, between its
-markers.
+markers. It takes hours: what is done is kept under var/, and a second start goes on from there.
 """
 
 from __future__ import annotations
 
 import argparse
 import functools
+import hashlib
+import json
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -44,6 +46,8 @@ PROMPT = 14  # images of one prompt lie side by side
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs" / "certificate.md"
 FIGURE = ROOT / "docs" / "images" / "certificate-validity.svg"
+KEPT = ROOT / "var" / "certificate-validity.jsonl"
+STUDIED = ("certificate", "reviewer_error", "steering")  # what the figures are figures of
 MARKS = ("<!-- validity: begin -->", "<!-- validity: end -->")
 
 # --- The queue's order --------------------------------------------------------------
@@ -371,6 +375,33 @@ def _share_of(task: tuple[Row, int, int]) -> float:
     return row.run(runs=runs, rng=np.random.default_rng(seed))
 
 
+def _key_of(task: tuple[Row, int, int]) -> str:
+    """Return what a figure hangs on: the scenario, and every line that it ran."""
+    row, runs, seed = task
+    code = hashlib.sha256(Path(__file__).read_bytes())
+    for name in STUDIED:
+        code.update((ROOT / "synthreview" / "review" / f"{name}.py").read_bytes())
+    what = [row.group, row.population, row.rate, row.what, runs, seed]
+    return json.dumps([*what, code.hexdigest()])
+
+
+def shares(tasks: list[tuple[Row, int, int]], jobs: int) -> Iterator[float]:
+    """Yield the share of failures of each, keeping it at once."""
+    KEPT.parent.mkdir(exist_ok=True)
+    lines = KEPT.read_text().splitlines() if KEPT.exists() else []
+    kept = {line["key"]: line["share"] for line in map(json.loads, lines)}
+    keys = [_key_of(task) for task in tasks]
+    with ProcessPoolExecutor(jobs) as pool, KEPT.open("a") as journal:
+        left = [task for task, key in zip(tasks, keys, strict=True) if key not in kept]
+        found = pool.map(_share_of, left)
+        for key in keys:
+            if key not in kept:
+                kept[key] = next(found)
+                journal.write(json.dumps({"key": key, "share": kept[key]}) + "\n")
+                journal.flush()
+            yield kept[key]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", type=int, default=2000)
@@ -385,13 +416,10 @@ def main() -> None:
         "|---|---:|---:|---|---:|",
     ]
     points: dict[str, list[float]] = {}
-    with ProcessPoolExecutor(arguments.jobs) as pool:
-        for row, share in zip(scenarios, pool.map(_share_of, tasks), strict=True):
-            lines.append(
-                f"| {row.group} | {row.population} | {row.rate} | {row.what} | {share:.2%} |"
-            )
-            points.setdefault(row.group, []).append(share)
-            print(lines[-1], flush=True)
+    for row, share in zip(scenarios, shares(tasks, arguments.jobs), strict=True):
+        lines.append(f"| {row.group} | {row.population} | {row.rate} | {row.what} | {share:.2%} |")
+        points.setdefault(row.group, []).append(share)
+        print(lines[-1], flush=True)
     rng = np.random.default_rng(arguments.seed)
     for rate in (0.01, 0.05, 0.3):
         share = peeked_clopper_pearson(rate=rate, runs=arguments.runs, rng=rng)
