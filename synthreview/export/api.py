@@ -76,6 +76,7 @@ class ExportOut(Schema):
     list_sha256: str
     frozen_at: str | None
     splitting: dict[str, Any]
+    signed_by: str | None
     packages: list[PackageOut]
 
 
@@ -91,6 +92,7 @@ def _export(export: Export) -> dict[str, Any]:
         "list_sha256": export.list_sha256,
         "frozen_at": export.frozen_at.isoformat() if export.frozen_at else None,
         "splitting": export.facts.get("splitting", {}),
+        "signed_by": export.facts.get("signature", {}).get("name"),
         "packages": [_package(export, package) for package in export.packages.all()],
     }
 

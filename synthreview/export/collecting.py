@@ -212,6 +212,16 @@ def promise_of(dataset: Dataset) -> Promise | None:
     return found if found.unseen and found.is_kept else None
 
 
+def running_promise(dataset: Dataset) -> Promise | None:
+    """Return what the running certificate says, whether or not anything rests on it."""
+    certification = open_certification(dataset)
+    if certification is None:
+        return None
+    return promise(
+        certificate_of(certification), reviews_per_image=dataset.policy.reviews_per_image
+    )
+
+
 def promise_of_rows(promised: Promise, rows: list[Exportable]) -> Promise:
     """Return what the certificate says of exactly these images."""
     certification = promised.certificate.certification.pk

@@ -60,21 +60,21 @@ def _freeze(export: Export, token: uuid.UUID) -> None:
             raise LeaseLostError
 
     if export.frozen_at is None:
-        certificate, splitting = make_items(export, beat)
+        certificate, facts = make_items(export, beat)
         won = Export.objects.held(export.pk, token).update(
             frozen_at=Now(),
             item_count=export.items.count(),
             certificate=certificate,
-            facts={"splitting": splitting},
+            facts=facts,
         )
         if not won:
             raise LeaseLostError
         export.refresh_from_db()
-    sha256 = make_list(export, beat)
+    export.list_sha256 = make_list(export, beat)
     facts = facts_as_json(export)
     with transaction.atomic():
         if not Export.objects.settle(
-            export.pk, token, WorkState.DONE, list_sha256=sha256, facts=facts
+            export.pk, token, WorkState.DONE, list_sha256=export.list_sha256, facts=facts
         ):
             raise LeaseLostError
         packages = [

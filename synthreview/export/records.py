@@ -6,9 +6,11 @@ of PostgreSQL down.
 
 from __future__ import annotations
 
+import copy
+import re
 from collections import defaultdict
 from collections.abc import Iterator
-from pathlib import PurePath
+from pathlib import PureWindowsPath
 from typing import Any
 
 from django.utils.crypto import salted_hmac
@@ -18,12 +20,14 @@ from synthreview.export.models import Export, ExportItem
 from synthreview.generation.models import CallInput, GeneratedImage
 from synthreview.lib.money import MICRO_PER_USD
 from synthreview.review.models import Decision, Verdict
-from synthreview.scoring.models import MAIN_SCORER, Score
+from synthreview.scoring.models import MAIN_SCORER, Score, ScorerVersion
 
 PAGE = 1_000
 DRAWN = "trainedAlgorithmicMedia"
 EDITED = "compositeWithTrainedAlgorithmicMedia"
 EDITS = frozenset({"inpaint", "typographic"})
+# The folders of a path from the root on, within a name of several words.
+FOLDERS = re.compile(r"(?<!\S)(?:~|[A-Za-z]:)?[\\/](?:\S*[\\/])?")
 APPROVED, UNREVIEWED = "approved", "unreviewed"
 
 
@@ -91,16 +95,24 @@ def _making(image: GeneratedImage, family: str, parents: list[CallInput]) -> dic
         "slots": image.prompt.slots if image.prompt else {},
         "prompt_author": image.prompt.author if image.prompt else "",
         "generator": image.generator,
-        "model": image.model,
-        "model_version": image.model_version,
+        "model": without_folders(image.model),
+        "model_version": without_folders(image.model_version),
         "seed": image.seed,
         "cost_usd": round(call.billed_micro_usd / call.count / MICRO_PER_USD, 6) if call else 0.0,
         "parents": [_parent(row) for row in parents],
         "family": family or str(image.family),
         # Its folders may name people or places of whoever brought it in.
-        "source_name": PurePath(image.source_name).name,
+        "source_name": PureWindowsPath(image.source_name).name,
         "digital_source_type": source_type(image),
     }
+
+
+def without_folders(name: str) -> str:
+    """Return a model's name without the folders of the machine that it was loaded from."""
+    path = PureWindowsPath(name)  # knows both kinds of slash
+    if path.root or path.drive or name.startswith("~"):
+        return path.name
+    return FOLDERS.sub("", name)
 
 
 def _parent(row: CallInput) -> dict[str, Any]:
@@ -134,7 +146,7 @@ def _scoring(scores: dict[str, Score]) -> dict[str, Any]:
         "score": None if main is None else _rounded(main.value),
         "scores": [
             {
-                "scorer": str(score.version),
+                "scorer": _scorer(score.version),
                 "weights_sha256": score.version.weights_sha256,
                 "value": _rounded(score.value),
                 "similarity": _rounded(score.similarity),
@@ -143,6 +155,12 @@ def _scoring(scores: dict[str, Score]) -> dict[str, Any]:
             for _, score in sorted(scores.items())
         ],
     }
+
+
+def _scorer(version: ScorerVersion) -> str:
+    known = copy.copy(version)
+    known.name, known.model = without_folders(known.name), without_folders(known.model)
+    return str(known)
 
 
 def _rounded(value: float | None) -> float | None:

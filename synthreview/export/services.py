@@ -25,13 +25,18 @@ from synthreview.export.zips import StillZip, zip_folder
 from synthreview.generation.models import GeneratedImage
 from synthreview.generation.services import generator
 from synthreview.lib.adapters import UnknownAdapterError
-from synthreview.review.models import ImageReview
+from synthreview.review.models import ImageReview, Signature
+from synthreview.review.signing import STATEMENT, standing_signature
 from synthreview.work.models import WorkState
 from synthreview.work.services import enqueue_on_commit
 
 
 class NothingApprovedError(ValueError):
     """There is nothing to export yet."""
+
+
+class UnsignedError(ValueError):
+    """Nobody signed for exactly what would leave a high-risk dataset now."""
 
 
 class NotFrozenError(ValueError):
@@ -67,7 +72,7 @@ def order_export(
 
     That is what is approved; and, where the policy accepts it and the running certificate meets
     its target, what of the certificate's population nobody has decided on. `forms` are written
-    once the list is frozen. Raises NothingApprovedError, SelectionError.
+    once the list is frozen. Raises NothingApprovedError, SelectionError, UnsignedError.
     """
     slugs = dataset.classes.values_list("slug", flat=True)
     if unknown := [name for name in selection.classes if name not in slugs]:
@@ -75,6 +80,7 @@ def order_export(
     Dataset.objects.select_for_update().get(pk=dataset.pk)
     if not (ImageReview.objects.approved().filter(dataset=dataset).exists() or promise_of(dataset)):
         raise NothingApprovedError("No image is approved yet: review some first.")
+    require_signature(dataset)
     last = Export.objects.filter(dataset=dataset).aggregate(last=Max("number"))["last"] or 0
     export = Export.objects.create(
         dataset=dataset,
@@ -86,6 +92,22 @@ def order_export(
     )
     enqueue_on_commit([export])
     return export
+
+
+def require_signature(dataset: Dataset) -> Signature | None:
+    """Return the signature that stands for what may leave now, if there is one.
+
+    Raises UnsignedError where the dataset is high-risk and there is none.
+    """
+    # Most datasets are signed by nobody: that spares them the checksum over all images.
+    is_signed = Signature.objects.filter(dataset=dataset).exists()
+    signature = standing_signature(dataset) if is_signed else None
+    if signature is None and dataset.policy.is_high_risk:
+        raise UnsignedError(
+            "This dataset is high-risk: somebody who settles disagreements must sign for exactly "
+            "the images that are approved now."
+        )
+    return signature
 
 
 @transaction.atomic
@@ -163,6 +185,27 @@ def approved_by_class(dataset: Dataset) -> list[tuple[str, int]]:
     )
     classes = dataset.classes.order_by("position", "pk").values_list("pk", "name")
     return [(name, counts.get(pk, 0)) for pk, name in classes]
+
+
+@dataclass(frozen=True, slots=True)
+class Signing:
+    """What a person may sign on a high-risk dataset, and who did so for what may leave now."""
+
+    statement: str
+    count: int
+    standing: Signature | None
+
+
+def signing_of(dataset: Dataset) -> Signing | None:
+    """Return how the signature stands; None on datasets that need none."""
+    if not dataset.policy.is_high_risk:
+        return None
+    count = ImageReview.objects.approved().filter(dataset=dataset).count()
+    return Signing(
+        statement=STATEMENT.format(dataset=dataset.name, count=f"{count:,}"),
+        count=count,
+        standing=standing_signature(dataset),
+    )
 
 
 def generators_of(dataset: Dataset) -> list[str]:

@@ -148,7 +148,7 @@ def _missing(
     by_class: Mapping[int, Counter[str]],
     families_of: Mapping[int, int],
 ) -> list[str]:
-    """Return why some classes have no image in some splits; classes that are merely small in one."""
+    """Return why classes have no image in some splits; those that are merely small together."""
     notes: list[str] = []
     small: list[str] = []
     for label, name in enumerate(classes):

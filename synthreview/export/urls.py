@@ -8,6 +8,7 @@ EXPORT = "d/<slug:slug>/exports/<int:number>/"
 
 urlpatterns = [
     path("d/<slug:slug>/exports/", views.exports, name="exports"),
+    path("d/<slug:slug>/exports/sign", views.sign_export, name="export-sign"),
     path(EXPORT, views.export, name="export"),
     path(f"{EXPORT}retry", views.retry_export, name="export-retry"),
     path(f"{EXPORT}compare", views.compare_exports, name="export-compare"),

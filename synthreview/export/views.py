@@ -20,6 +20,7 @@ from synthreview.export.comparing import compare
 from synthreview.export.forms import ExportForm, PackageForm
 from synthreview.export.models import Export, Package
 from synthreview.export.splits import Wish
+from synthreview.review.signing import SigningError, sign
 from synthreview.work.models import OPEN_STATES, WorkState
 from synthreview.work.services import retry
 
@@ -43,7 +44,7 @@ def exports(request: HttpRequest, slug: str) -> HttpResponse:
                 forms=[form.cleaned_data["form"]],
                 created_by=signed_in(request),
             )
-        except (services.NothingApprovedError, SelectionError) as error:
+        except (services.NothingApprovedError, services.UnsignedError, SelectionError) as error:
             form.add_error(None, str(error))
         else:
             return redirect(export)
@@ -59,7 +60,21 @@ def _list_context(request: HttpRequest, dataset: Dataset) -> dict[str, Any]:
         "approved": approved,
         "approved_count": sum(count for _, count in approved),
         "promise": promise_of(dataset),
+        "signing": services.signing_of(dataset),
     }
+
+
+@require_POST
+def sign_export(request: HttpRequest, slug: str) -> HttpResponse:
+    """Put one's name under what may leave now."""
+    dataset, _ = open_dataset(request, slug, Action.ADJUDICATE)
+    try:
+        signed = sign(dataset=dataset, user=signed_in(request), name=request.POST.get("name", ""))
+    except SigningError as error:
+        messages.error(request, str(error))
+    else:
+        messages.success(request, f"Signed by {signed.name} for {signed.image_count:,} images.")
+    return redirect("exports", dataset.slug)
 
 
 @require_GET

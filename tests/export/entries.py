@@ -30,7 +30,14 @@ def facts(**fields: Any) -> ExportFacts:
             "splits": ("train", "test"),
             "counts": {"Auto (car)": {"train": 2}, "umbrella": {"train": 1, "test": 1}},
             "notices": ("Drawn for demonstration.",),
-            "review": {"reviewers": 2},
+            "review": {"reviewers": 2, "label error": "not certified"},
+            "tables": {
+                "technique": {"plain": 3, "style": 1},
+                "generator": {"sketch": 4},
+                "model": {"sketch 1": 4},
+                "colour": {"röd": 2},
+            },
+            "cost": {"images_usd": 0.08, "dataset_usd": 0.1, "generated": 5},
             **fields,
         }
     )

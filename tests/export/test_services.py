@@ -27,6 +27,7 @@ from synthreview.review import queue
 from synthreview.review import services as review
 from synthreview.review.certifying import end_certification, start_certification
 from synthreview.review.models import Certification, Verdict
+from synthreview.review.signing import sign
 from tests.export.frozen import frozen, package_of, written
 from tests.factories import (
     make_approved_image,
@@ -123,7 +124,7 @@ def test_nothing_private_is_in_the_folder(dataset: Dataset, reviewer: User) -> N
         for path in services.folder_of(package).rglob("*")
         if path.suffix != ".png" and path.is_file()
     ]
-    assert len(texts) == 3
+    assert len(texts) == 7
     for text in texts:
         assert SECRET not in text
         assert "truth" not in text.lower()
@@ -223,8 +224,11 @@ def test_a_policy_that_wants_every_image_seen_gets_it(
     for name, value in change.items():
         setattr(certified.policy, name, value)
     certified.policy.save()
+    if certified.policy.is_high_risk:
+        sign(dataset=certified, user=make_user(is_superuser=True), name="Ada Expert")
     export = frozen(certified)
     assert (export.item_count, export.certificate) == (34, "")
+    assert export.facts["certificate"]["unseen"] == 0
     assert "not certified" in str(facts_of(export).review["label error"])
 
 
@@ -296,7 +300,7 @@ def test_the_zip_holds_the_folder(package: Package) -> None:
                 == (folder / Path(name).relative_to("things-1-imagefolder")).read_bytes()
             )
             assert opened.getinfo(name).compress_type == zipfile.ZIP_STORED
-    assert len(names) == 3 + 3
+    assert len(names) == 3 + 7
 
 
 def test_the_same_snapshot_is_the_same_zip(package: Package) -> None:

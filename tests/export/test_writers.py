@@ -164,9 +164,13 @@ def test_the_folder_holds_the_originals_byte_for_byte(tmp_path: Path, folder: Pa
     ImageFolderWriter().write(folder, some_entries(tmp_path), facts())
     files = all_files(folder)
     assert set(files) == {
+        "DATASHEET.md",
         "README.md",
         "SHA256SUMS",
+        "coverage.svg",
+        "croissant.json",
         "manifest.jsonl",
+        "provenance.json",
         "train/car/00000001.png",
         "train/umbrella/00000002.jpg",
         "train/car/00000003.webp",

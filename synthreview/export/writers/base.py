@@ -94,7 +94,10 @@ class ExportFacts:
 
     `classes` come in the order of their folders' names, as torchvision numbers them, and
     `splits` in theirs. `counts` is images by class and split. `unreviewed` counts the images
-    that nobody looked at. `splitting` tells how the splits came about (sharing.py).
+    that nobody looked at. `splitting` tells how the splits came about (sharing.py). `tables`
+    counts images by technique, generator, model and each axis, most first. `cost` is in dollars.
+    `certificate` and `signature` are empty where there is none; a signature is the one place
+    where a person's name leaves.
     """
 
     title: str
@@ -108,6 +111,10 @@ class ExportFacts:
     review: Mapping[str, Any] = field(default_factory=dict)
     unreviewed: int = 0
     splitting: Mapping[str, Any] = field(default_factory=dict)
+    tables: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    cost: Mapping[str, float] = field(default_factory=dict)
+    certificate: Mapping[str, Any] = field(default_factory=dict)
+    signature: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def item_count(self) -> int:
@@ -122,13 +129,15 @@ class ExportFacts:
 class Layout:
     """What a format's card says of its files.
 
-    `contents` is (name, what it is); `loading` is Python that opens it; `patterns` are the
-    files of a split as the Hub's viewer is told, "{split}" in the place of its name.
+    `contents` is (name, what it is); `loading` is Python that opens it; `pattern` is the
+    files of a split as the Hub's viewer is told, "{split}" in the place of its name, and
+    `encodings` the media types of these files.
     """
 
     contents: tuple[tuple[str, str], ...]
     loading: str
     pattern: str = ""
+    encodings: tuple[str, ...] = tuple(sorted(EXTENSIONS))
 
 
 class Writer(Protocol):

@@ -1,4 +1,4 @@
-"""What lies beside the images in every format: the manifest, the card and the checksums."""
+"""What lies beside the images in every format: manifest, card, datasheet, Croissant, checksums."""
 
 from __future__ import annotations
 
@@ -6,16 +6,19 @@ import hashlib
 import json
 import os
 import shutil
+from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from synthreview.export.writers.base import ExportEntry, ExportFacts, Layout
-from synthreview.export.writers.card import card_text
+from synthreview.export.writers.card import DATASHEET, PLOT, PROVENANCE, card_text
+from synthreview.export.writers.croissant import CROISSANT, MANIFEST, croissant_text
+from synthreview.export.writers.datasheet import datasheet_text
+from synthreview.export.writers.plots import plot_text
 
 CARD = "README.md"
 CHECKSUMS = "SHA256SUMS"
-MANIFEST = "manifest.jsonl"
 
 
 class Bundle:
@@ -70,21 +73,38 @@ class Bundle:
         self._checksums.append(f"{name}\0{entry.sha256}")
         return line
 
-    def add_file(self, name: str) -> None:
-        """Put a finished file that is no image on record; it is hashed, so let it be small."""
+    def add_file(self, name: str) -> str:
+        """Put a finished file that is no image on record; return its sha256.
+
+        It is hashed, so let it be small.
+        """
         with (self.folder / name).open("rb") as file:
-            self._checksums.append(f"{name}\0{hashlib.file_digest(file, 'sha256').hexdigest()}")
+            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+        self._checksums.append(f"{name}\0{sha256}")
+        return sha256
 
     def finish(self, layout: Layout) -> None:
-        """Write the card, and the checksums of everything in order of name."""
+        """Write what describes the whole, and the checksums of everything in order of name."""
         self._manifest.close()
-        (self.folder / CARD).write_text(card_text(self.facts, layout), encoding="utf-8")
-        for name in (MANIFEST, CARD):
+        manifest = self.add_file(MANIFEST)
+        for name, text in {
+            CARD: card_text(self.facts, layout),
+            DATASHEET: datasheet_text(self.facts),
+            CROISSANT: croissant_text(self.facts, layout, manifest),
+            PLOT: plot_text(self.facts),
+            PROVENANCE: provenance_text(self.facts),
+        }.items():
+            (self.folder / name).write_text(text, encoding="utf-8", newline="\n")
             self.add_file(name)
         self._checksums.sort()
         with (self.folder / CHECKSUMS).open("w", encoding="utf-8", newline="\n") as file:
             for name, sha256 in (line.split("\0") for line in self._checksums):
                 file.write(f"{sha256}  {name}\n")
+
+
+def provenance_text(facts: ExportFacts) -> str:
+    """Return the facts of the card for machines: numbers unrounded, nothing left out."""
+    return json.dumps(asdict(facts), ensure_ascii=False, indent=1) + "\n"
 
 
 def place(entry: ExportEntry, target: Path) -> None:

@@ -9,6 +9,11 @@ from typing import Any
 from synthreview.export.writers.base import ExportFacts, Layout
 from synthreview.lib.text import one_line
 
+DATASHEET = "DATASHEET.md"
+PLOT = "coverage.svg"
+PROVENANCE = "provenance.json"
+MOST_ROWS = 40
+
 
 def card_text(facts: ExportFacts, layout: Layout) -> str:
     """Return the card as Markdown with the YAML head that dataset hubs read."""
@@ -41,19 +46,103 @@ def card_text(facts: ExportFacts, layout: Layout) -> str:
     contents = [
         *(f"- `{name}`: {what}" for name, what in layout.contents),
         "- `manifest.jsonl`: prompt, technique, generator, seed, cost, scores and decision of each",
+        f"- `{DATASHEET}`: the usual questions about a dataset, answered where they can be",
+        "- `croissant.json`: the same for machines, as Croissant 1.1",
+        f"- `{PROVENANCE}`: every number of this card, unrounded; `{PLOT}`: its picture",
         "- `SHA256SUMS`: check the copy with `sha256sum -c SHA256SUMS`",
     ]
     sections = [
         head,
         notices,
-        ["## Images", "", *table],
+        ["## Images", "", *table, "", f"![Images by class and by value]({PLOT})"],
         ["## Classes", "", "The number is the label in every format.", "", *classes],
+        _coverage(facts.tables),
         ["## How they were reviewed", "", *review],
+        _certificate(facts.certificate),
+        _signature(facts.signature),
         _splitting(facts.splitting),
+        _cost(facts),
         ["## Files", "", *contents],
         ["## Loading", "", "```python", layout.loading, "```"],
     ]
     return "\n\n".join("\n".join(section) for section in sections if section) + "\n"
+
+
+def _coverage(tables: Mapping[str, Mapping[str, int]]) -> list[str]:
+    """Return a table for each way to count the images."""
+    lines: list[str] = []
+    for title, counts in tables.items():
+        lines += ["", f"| {one_line(title)} | images |", "|---|---:|"]
+        rows = list(counts.items())
+        lines += [f"| {one_line(name) or 'none'} | {count:,} |" for name, count in rows[:MOST_ROWS]]
+        if len(rows) > MOST_ROWS:
+            rest = sum(count for _, count in rows[MOST_ROWS:])
+            lines.append(f"| {len(rows) - MOST_ROWS:,} more | {rest:,} |")
+    return ["## What they show", *lines] if lines else []
+
+
+def _certificate(known: Mapping[str, Any]) -> list[str]:
+    """Return the certificate's numbers and what it does not promise; nothing without one."""
+    if not known:
+        return []
+    numbers = [
+        ("images in its population", f"{known['population']:,}"),
+        ("of these exported", f"{known['covered']:,}"),
+        ("of these looked at by nobody", f"{known['unseen']:,}"),
+        ("exported from outside of it", f"{known['outside']:,}"),
+        ("audits (drawn at random)", f"{known['audits']:,}"),
+        ("found bad and left out", f"{known['found_bad']:,}"),
+        ("confidence", f"{known['confidence']:g}"),
+        ("wrong at most, as judged", f"{known['error']:.4f}"),
+        (
+            "wrong at most, reviewers' mistakes included",
+            "not known" if known["true_error"] is None else f"{known['true_error']:.4f}",
+        ),
+        ("wished at most", f"{known['target']:g}"),
+    ]
+    return [
+        "## Certificate",
+        "",
+        "| number | |",
+        "|---|---:|",
+        *(f"| {name} | {value} |" for name, value in numbers),
+        "",
+        *(f"- {one_line(caveat)}" for caveat in known["caveats"]),
+    ]
+
+
+def _signature(known: Mapping[str, Any]) -> list[str]:
+    """Return who signed for the labels, in their own words; nothing where nobody did."""
+    if not known:
+        return []
+    return [
+        "## Signature",
+        "",
+        f"> {one_line(known['statement'])}",
+        "",
+        (
+            f"Signed by {one_line(known['name'])} on {known['signed_on']}, for {known['images']:,} "
+            f"images (list `{known['digest']}`)."
+        ),
+    ]
+
+
+def _cost(facts: ExportFacts) -> list[str]:
+    """Return what the images cost; nothing where nothing is known of it."""
+    known = facts.cost
+    if not known:
+        return []
+    each = known["dataset_usd"] / facts.item_count if facts.item_count else 0.0
+    return [
+        "## Cost",
+        "",
+        (
+            f"Drawing these images cost {known['images_usd']:.2f} US dollars. With those that were "
+            f"left out, the dataset cost {known['dataset_usd']:.2f} dollars for "
+            f"{known['generated']:,.0f} images: {each:.4f} for each exported one. Reviewers' time "
+            "is not in it."
+        ),
+    ]
 
 
 def _splitting(known: Mapping[str, Any]) -> list[str]:
@@ -82,8 +171,16 @@ def _yaml(facts: ExportFacts, layout: Layout) -> list[str]:
         f"pretty_name: {json.dumps(' '.join(facts.title.split()), ensure_ascii=False)}",
         "task_categories:",
         "- image-classification",
+        "task_ids:",
+        "- multi-class-image-classification",
+        "annotations_creators:",
+        *(["- expert-generated"] if facts.unreviewed < facts.item_count else []),
+        *(["- machine-generated"] if facts.unreviewed else []),
+        "source_datasets:",
+        "- original",
         "tags:",
         "- synthetic",
+        "- image",
         "size_categories:",
         f"- {_size_category(facts.item_count)}",
     ]

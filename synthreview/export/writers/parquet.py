@@ -35,6 +35,7 @@ LAYOUT = Layout(
 from datasets import load_dataset
 dataset = load_dataset("parquet", data_files={"train": "data/train-*.parquet"})""",
     pattern="data/{split}-*",
+    encodings=("application/vnd.apache.parquet",),
 )
 
 

@@ -31,6 +31,7 @@ LAYOUT = Layout(
 import webdataset
 train = webdataset.WebDataset("train-000000.tar").decode("pil").to_tuple("png;jpg;webp", "cls")""",
     pattern="{split}-*.tar",
+    encodings=("application/x-tar",),
 )
 
 
