@@ -162,7 +162,7 @@ else:
 
 # --- Redis and RQ -----------------------------------------------------------
 REDIS_URL = env.str("REDIS_URL", default="redis://127.0.0.1:6379/0")
-QUEUE_NAMES = ("generation", "scoring", "ranking", "export")
+QUEUE_NAMES = ("prompting", "generation", "scoring", "ranking", "export")
 RQ_QUEUES = {
     name: {
         # django-rq passes no client options beside a URL, so they stand in it.
@@ -254,6 +254,7 @@ if OPENAI_MODEL := env.str("SYNTHREVIEW_OPENAI_MODEL", default=""):
         },
     }
 if LOCAL_LLM := env.str("SYNTHREVIEW_LLM", default=""):
+    KEEPS_MODELS.add("prompting")
     AUTHORS["transformers"] = {
         "BACKEND": "synthreview.prompting.authors.transformers.TransformersAuthor",
         "OPTIONS": {

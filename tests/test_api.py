@@ -13,7 +13,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
 from synthreview.catalog.services import set_axis_values
-from synthreview.prompting.models import Prompt
+from synthreview.prompting.models import Prompt, Writing
 from tests.factories import make_dataset, make_prompt
 from tests.people import People, make_people
 
@@ -42,6 +42,9 @@ ROUTES: list[tuple[str, str, Any, dict[str, int]]] = [
     ("post", "/api/datasets/{slug}/prompts/preview", {"count": 2}, CURATE),
     ("post", "/api/datasets/{slug}/prompts/write", {"count": 2}, CURATE),
     ("post", "/api/datasets/{slug}/prompts/write-set", {"count": 2}, CURATE),
+    ("get", "/api/datasets/{slug}/writings/{pk}", None, LOOK),
+    ("post", "/api/datasets/{slug}/writings/{pk}/stop", None, CURATE),
+    ("post", "/api/datasets/{slug}/writings/{pk}/retry", None, CURATE),
     ("get", "/api/datasets/{slug}/prompts/export", None, CURATE),
     ("post", "/api/datasets/{slug}/prompts/import", "FILE", CURATE),
     ("get", "/api/prompts/{pk}", None, LOOK),
@@ -109,6 +112,7 @@ def test_every_route_for_every_person(
     people: People, who: str, method: str, path: str, body: Any, expected: dict[str, int]
 ) -> None:
     prompt = make_prompt(people.label_class, state="draft")
+    Writing.objects.create(pk=prompt.pk, dataset=people.dataset, author="model", asked=1, written=0)
     url = path.replace("{slug}", "traffic").replace("{pk}", str(prompt.pk))
     url = url.replace("{number}", "1").replace("{other}", "2")
     client = client_of(people, who)
@@ -396,20 +400,6 @@ def test_a_body_that_is_no_object_is_refused(people: People, body: bytes) -> Non
     response = send(people.client("curator"), "post", f"{D}/prompts", body)
     assert response.status_code in (400, 422)
     assert response.json()["detail"]
-
-
-def test_an_author_that_takes_its_time_is_started_elsewhere(
-    people: People, settings: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    class Slow:
-        title, version, needs_worker = "Slow", "1", True
-
-    monkeypatch.setattr("synthreview.prompting.api.author", lambda alias: Slow())
-    client = people.client("curator")
-    response = send(client, "post", f"{D}/prompts/write", {"author": "slow"})
-    assert response.status_code == 422
-    assert "takes its time" in response.json()["detail"]
-    assert client.get("/api/authors").json()[0]["needs_worker"] is True
 
 
 def test_techniques_tell_their_rules(people: People) -> None:

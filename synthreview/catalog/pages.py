@@ -47,6 +47,7 @@ TABS = (
             "prompts-import-check",
             "prompts-export",
             "writings",
+            "writing",
             "prompts-ranking",
             "prompts-pick",
             "word-lists",

@@ -18,7 +18,12 @@ from __future__ import annotations
 
 
 class ServiceError(Exception):
-    """Base of everything that an adapter raises; itself a fault that will not pass by itself."""
+    """Base of everything that an adapter raises; itself a fault that will not pass by itself.
+
+    `used` is what was used up before it, in the adapter's own measure; None where it says nothing.
+    """
+
+    used: object = None
 
 
 class PermanentError(ServiceError):

@@ -1,4 +1,4 @@
-"""What images cost: per generated and per approved one, by class, technique and generator."""
+"""What images cost, by class, technique and generator; and what their captions cost, by author."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from django.db.models import Count, Q, Sum
 
 from synthreview.catalog.models import Dataset
 from synthreview.generation.models import Call, GeneratedImage
+from synthreview.prompting.models import Prompt, WritingCall
 from synthreview.prompting.techniques import TECHNIQUES
 from synthreview.review.models import ImageState
 from synthreview.work.models import WorkState
@@ -46,6 +47,50 @@ def costs_of(dataset: Dataset) -> dict[str, list[Cost]]:
     Two queries each, whatever the size. Imported images cost nothing and are left out.
     """
     return {title: _by(dataset, *fields) for title, fields in BY.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class CaptionCost:
+    """What one author's captions cost; money in millionths of a dollar.
+
+    `cost_is_known` is false where tokens were used and no price was known.
+    """
+
+    author: str
+    billed: int
+    unknown: int
+    tokens: int
+    captions: int
+    cost_is_known: bool
+
+    @property
+    def per_caption(self) -> int | None:
+        return round(self.billed / self.captions) if self.captions else None
+
+
+def caption_costs(dataset: Dataset) -> list[CaptionCost]:
+    """Return what language models' captions cost, the dearest first; two queries."""
+    captions = Prompt.objects.filter(writing__dataset=dataset, writing__calls__isnull=False)
+    kept = dict(
+        captions.order_by().values_list("writing__author").annotate(Count("pk", distinct=True))
+    )
+    rows = WritingCall.objects.filter(writing__dataset=dataset).order_by()
+    found: dict[str, list[int]] = defaultdict(lambda: [0, 0, 0])
+    priceless = set()
+    for author, state, billed, estimated, usage in rows.values_list(
+        "writing__author", "state", "billed_micro_usd", "estimated_micro_usd", "usage"
+    ).iterator():
+        sums = found[author]
+        sums[0] += billed
+        sums[1] += estimated if state == WorkState.UNKNOWN else 0
+        sums[2] += usage.get("tokens_in", 0) + usage.get("tokens_out", 0)
+        if not usage.get("cost_is_known", True):
+            priceless.add(author)
+    costs = [
+        CaptionCost(author, billed, unknown, tokens, kept.get(author, 0), author not in priceless)
+        for author, (billed, unknown, tokens) in found.items()
+    ]
+    return sorted(costs, key=lambda cost: (-cost.billed, cost.author))
 
 
 def _by(dataset: Dataset, of_call: str, of_image: str) -> list[Cost]:

@@ -199,7 +199,10 @@ def start(family: Family, folder: Path, port: int) -> str:
         ],
         cwd=settings.BASE_DIR,
     )
+    # Word lists need no worker.
+    writers = {"prompting": ("work", "prompting")} if len(settings.AUTHORS) > 1 else {}
     for name, command in {
+        **writers,
         "generation": ("work", "generation"),
         "scoring": ("work", "scoring"),
         "ranking": ("work", "ranking"),

@@ -20,8 +20,9 @@ from synthreview.catalog.models import Dataset, LabelClass
 from synthreview.catalog.pages import signed_in
 from synthreview.catalog.permissions import Action, require
 from synthreview.lib.adapters import UnknownAdapterError
+from synthreview.lib.outcomes import ServiceError
 from synthreview.prompting import services
-from synthreview.prompting.authors.base import AuthorError
+from synthreview.prompting.briefs import MAX_INSTRUCTION, Brief
 from synthreview.prompting.choosing import Strategy
 from synthreview.prompting.downloads import download
 from synthreview.prompting.drafting import author, plan
@@ -34,7 +35,13 @@ from synthreview.prompting.importing import (
     check_file,
     import_prompts,
 )
-from synthreview.prompting.models import Prompt, PromptState
+from synthreview.prompting.models import Prompt, PromptState, Writing
+from synthreview.prompting.ordering import (
+    order_writing,
+    progress_of,
+    retry_writing,
+    stop_writing,
+)
 from synthreview.prompting.prompt_files import (
     BadPromptError,
     PromptFileError,
@@ -44,6 +51,8 @@ from synthreview.prompting.prompt_files import (
 from synthreview.prompting.techniques import TECHNIQUES, WRITTEN
 from synthreview.prompting.uploads import MAX_BYTES, drop_upload, find_upload, keep_upload
 from synthreview.prompting.wishes import Share, Wish, templates_of, varying
+from synthreview.spending.services import OverBudgetError
+from synthreview.work.models import WorkState
 
 MAX_ID = 2**63 - 1
 MAX_COUNT = 5_000
@@ -168,10 +177,32 @@ class WishIn(Schema):
 
 
 class WriteIn(WishIn):
-    """The same, to be stored."""
+    """The same, to be stored; the last five are for language models."""
 
     author: str = "wordlists"
     state: Literal["draft", "approved"] = "draft"
+    fills_gaps: bool = Field(False, description="first what no prompt covers yet, by name")
+    open_slot: str = Field(
+        Brief().open_slot,
+        max_length=60,
+        description="the slot that the model fills; empty, or where the template lacks it: it "
+        "writes whole captions",
+    )
+    language: str = Field("", max_length=40)
+    instruction: str = Field("", max_length=MAX_INSTRUCTION, pattern=r"^[^\x00]*$")
+    shares_examples: bool = Field(
+        True, description="it sees captions that people approved and rejected"
+    )
+
+    @property
+    def brief(self) -> Brief:
+        return Brief(
+            language=self.language,
+            open_slot=self.open_slot,
+            instruction=self.instruction,
+            shares_examples=self.shares_examples,
+            fills_gaps=self.fills_gaps,
+        )
 
 
 class Sample(Schema):
@@ -218,6 +249,25 @@ class WrittenOut(Schema):
     prompts: list[PromptOut]
     dropped: list[Dropped]
     notes: list[str]
+
+
+class WritingOut(Schema):
+    """One writing, and how far it is; `is_open` while a worker has to do with it."""
+
+    id: int
+    author: str
+    technique: str
+    is_open: bool
+    asked: int
+    written: int
+    dropped_count: int
+    dropped: list[Dropped] = Field(description="the first of them, with the reasons")
+    notes: list[str]
+    errors: list[str]
+    unknown: int = Field(description="answers of which nobody knows whether they were charged")
+    tokens_in: int
+    tokens_out: int
+    cost_micro_usd: int | None = Field(description="null where no price is known")
 
 
 class ImportForm(Schema):
@@ -464,24 +514,78 @@ def preview_prompts(request: HttpRequest, slug: str, wish: WishIn) -> Any:
     }
 
 
-@router.post("datasets/{slug:slug}/prompts/write", response={201: WrittenOut, **PROBLEMS})
+@router.post(
+    "datasets/{slug:slug}/prompts/write",
+    response={201: WrittenOut, 202: WritingOut, **PROBLEMS},
+)
 def write_prompts(request: HttpRequest, slug: str, wish: WriteIn) -> Any:
-    """Write prompts and store them. Authors that need a worker are started elsewhere."""
+    """Write prompts and store them (201); a language model does it in the background (202)."""
     dataset = dataset_for(request, slug, Action.CURATE)
+    order: dict[str, Any] = {
+        "author_alias": wish.author,
+        "brief": wish.brief,
+        "state": PromptState(wish.state),
+        "created_by": signed_in(request),
+    }
     try:
         if author(wish.author).needs_worker:
-            raise HttpError(
-                422, f"{wish.author!r} takes its time: use the page or manage.py write_prompts."
-            )
-        written = services.write_prompts(
-            _wish(dataset, wish),
-            author_alias=wish.author,
-            state=PromptState(wish.state),
-            created_by=signed_in(request),
-        )
-    except (ValueError, AuthorError, UnknownAdapterError) as error:
+            return Status(202, _writing_out(order_writing(_wish(dataset, wish), **order)))
+        written = services.write_prompts(_wish(dataset, wish), **order)
+    except (ValueError, ServiceError, UnknownAdapterError) as error:
         raise HttpError(422, str(error)) from error
     return Status(201, _written(slug, [written]))
+
+
+@router.get("datasets/{slug:slug}/writings/{int:pk}", response={200: WritingOut, **PROBLEMS})
+def get_writing(request: HttpRequest, slug: str, pk: int) -> Any:
+    """Say how far a writing is."""
+    return _writing_out(_find_writing(dataset_for(request, slug), pk))
+
+
+@router.post("datasets/{slug:slug}/writings/{int:pk}/stop", response={200: Changed, **PROBLEMS})
+def stop_one(request: HttpRequest, slug: str, pk: int) -> Any:
+    """Cancel the questions that have not been sent; what is being written still arrives."""
+    dataset = dataset_for(request, slug, Action.CURATE)
+    return {"changed": stop_writing(_find_writing(dataset, pk))}
+
+
+@router.post("datasets/{slug:slug}/writings/{int:pk}/retry", response={200: Changed, **PROBLEMS})
+def retry_one(request: HttpRequest, slug: str, pk: int) -> Any:
+    """Ask the failed questions again."""
+    dataset = dataset_for(request, slug, Action.CURATE)
+    try:
+        return {"changed": retry_writing(_find_writing(dataset, pk))}
+    except OverBudgetError as error:
+        raise HttpError(422, str(error)) from error
+
+
+def _find_writing(dataset: Dataset, pk: int) -> Writing:
+    if pk > MAX_ID:
+        raise Http404
+    return get_object_or_404(Writing, dataset=dataset, pk=pk)
+
+
+def _writing_out(writing: Writing) -> dict[str, Any]:
+    progress = progress_of(writing)
+    return {
+        "id": writing.pk,
+        "author": writing.author,
+        "technique": writing.technique,
+        "is_open": bool(progress.open),
+        "asked": writing.asked,
+        "written": writing.written,
+        "dropped_count": writing.dropped_count,
+        "dropped": [
+            {"text": one["text"], "reasons": [text for _, text in one["reasons"]]}
+            for one in writing.dropped
+        ],
+        "notes": writing.notes,
+        "errors": [error for _, error, _ in progress.reports],
+        "unknown": progress.calls[WorkState.UNKNOWN],
+        "tokens_in": progress.tokens_in,
+        "tokens_out": progress.tokens_out,
+        "cost_micro_usd": progress.billed_micro_usd if progress.cost_is_known else None,
+    }
 
 
 @router.post("datasets/{slug:slug}/prompts/write-set", response={201: WrittenOut, **PROBLEMS})

@@ -1,7 +1,8 @@
 """From a wish to judged captions: plan it, have it written, and pass it through the gate.
 
-Nothing is stored here, and nothing holds a transaction: an author may wait for a server.
-`services` stores what comes of it.
+Nothing is stored here. Authors that answer at once are asked for everything (`draft`); those
+that take their time are asked by a worker, call by call, and `Desk` says what each is asked and
+what the gate makes of its answer. `services` and `jobs` store what comes of it.
 """
 
 from __future__ import annotations
@@ -10,21 +11,24 @@ import functools
 import zlib
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 
 from django.conf import settings
-from django.db.models import Count
+from django.db.models import Count, F
 
 from synthreview.catalog.models import Dataset, LabelClass
-from synthreview.lib.adapters import load_adapter
+from synthreview.lib.adapters import UnknownAdapterError, load_adapter
 from synthreview.prompting import gate
-from synthreview.prompting.authors.base import Author, AuthorError, Caption, Usage, WriteRequest
+from synthreview.prompting.authors.asking import SHOWN_EXAMPLES
+from synthreview.prompting.authors.base import Author, Caption, WriteRequest, WriteResult
 from synthreview.prompting.authors.wordlists import Sheet
+from synthreview.prompting.briefs import Brief
 from synthreview.prompting.choosing import Strategy
 from synthreview.prompting.coverage import Coverage, Space, coverage_of_rows, grid_coverage
+from synthreview.prompting.covering import stored_coverage
 from synthreview.prompting.learning import Tally, thompson_turns
-from synthreview.prompting.models import Prompt, PromptOutcome, PromptQuerySet
+from synthreview.prompting.models import Prompt, PromptOutcome, PromptQuerySet, PromptState
 from synthreview.prompting.planning import ClassPlan, Plan, Stock, coverage_of, drawable
 from synthreview.prompting.techniques import TECHNIQUES, LabelRule
 from synthreview.prompting.wishes import Share, Wish
@@ -41,21 +45,12 @@ def author(alias: str) -> Author:
     return loaded
 
 
-@dataclass(frozen=True, slots=True)
-class Brief:
-    """What a language model is told besides the template; word lists need none of it.
-
-    `gaps`, `approved` and `rejected` go by the class's primary key. What reviewers wrote as
-    free text has no place here. The threshold is the gate's.
-    """
-
-    language: str = ""
-    open_slot: str = "action"
-    instruction: str = ""
-    gaps: Mapping[int, Sequence[Mapping[str, str]]] = field(default_factory=dict)
-    approved: Mapping[int, Sequence[str]] = field(default_factory=dict)
-    rejected: Mapping[int, Sequence[str]] = field(default_factory=dict)
-    text_threshold: float = gate.TEXT_THRESHOLD
+def author_title(alias: str) -> str:
+    """Return what the author is called; its alias where nobody knows it any more."""
+    try:
+        return author(alias).title
+    except UnknownAdapterError:
+        return alias
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +58,6 @@ class Drafted:
     """What an author wrote and what the gate made of it; nothing is stored yet."""
 
     judged: list[tuple[LabelClass, gate.Judged]]
-    usage: Usage = field(default_factory=Usage)
     notes: tuple[str, ...] = ()
     coverage: Mapping[int, Coverage] = field(default_factory=dict)
 
@@ -86,7 +80,7 @@ def plan(wish: Wish, *, samples: int = 20) -> Plan:
     captions may see one among the samples that they have already.
     Raises ValueError (template, axes, no label).
     """
-    desk = _Desk(wish)
+    desk = Desk(wish)
     avoided = desk.known.keys(desk.classes, at_most=PLANNED_KNOWN)
     rows: list[ClassPlan] = []
     shown: list[tuple[LabelClass, Caption]] = []
@@ -126,50 +120,42 @@ def plan(wish: Wish, *, samples: int = 20) -> Plan:
 
 
 def draft(wish: Wish, *, author_alias: str = "wordlists", brief: Brief | None = None) -> Drafted:
-    """Have the captions written and judged; nothing is stored.
+    """Have the captions written by an author that answers at once, and judged; nothing is stored.
 
-    Call it outside a transaction: an author may wait for a server. A failure after the first
-    captions keeps them, for they are paid.
-    Raises: ValueError (template, axes, no label), AuthorError, UnknownAdapterError.
+    Raises: ValueError (template, axes, no label), ServiceError, UnknownAdapterError.
     """
-    desk, writer, brief = _Desk(wish), author(author_alias), brief or Brief()
+    desk, writer = Desk(wish, brief), author(author_alias)
     avoided = desk.known.keys(desk.classes)
     judged: list[tuple[LabelClass, gate.Judged]] = []
     covered: dict[int, Coverage] = {}
-    usage, notes = Usage(), list[str]()
+    notes: list[str] = []
     for label_class, share in desk.shares():
         if not share:
             continue
-        request = desk.request(label_class, share, avoid=avoided[label_class.pk], brief=brief)
-        try:
-            written = writer.write(request)
-        except AuthorError as error:
-            error.usage = usage + error.usage
-            if not judged:
-                raise
-            notes.append(f"It stopped at {label_class.name}. {error}")
-            return Drafted(judged, error.usage, tuple(notes), covered)
-        usage += written.usage
+        request = desk.request(label_class, share, avoid=avoided[label_class.pk])
+        written = writer.write(request)
         notes += [note for note in written.notes if note not in notes]
-        rules = _gate_rules(request, brief, is_checked=writer.needs_worker)
-        result = gate.check(written, rules, known=desk.known.newest(label_class))
-        labelled = [desk.stock.labelled(label_class, one) for one in result.judged]
+        labelled = desk.judge(label_class, request, written)
         judged += labelled
         covered[label_class.pk] = coverage_of(
             request,
             [one.caption.slots for _, one in labelled if one.outcome is not gate.Outcome.DROPPED],
         )
-    return Drafted(judged, usage, tuple(notes), covered)
+    return Drafted(judged, tuple(notes), covered)
 
 
-class _Desk:
-    """What is read once for a wish: the dataset's stock, what is known already, what it taught."""
+class Desk:
+    """What is read once for a wish: the dataset's stock, what is known already, what it taught.
 
-    def __init__(self, wish: Wish) -> None:
+    Raises ValueError where the wish cannot be met (template, axes, no class with a look).
+    """
+
+    def __init__(self, wish: Wish, brief: Brief | None = None, *, is_trial: bool = False) -> None:
         self._wish = wish
+        self._brief = brief or Brief()
         self.stock = Stock(wish)
         self.classes = drawable(wish.classes)
-        self.known = _Known(wish.dataset, wish.technique)
+        self.known = _Known(wish.dataset, wish.technique, is_trial=is_trial)
         self._tallies: list[Tally] = []
         if wish.share is Share.LEARNED and len(self.stock.templates) > 1:
             found = PromptOutcome.objects.by_template(wish.dataset, wish.technique)
@@ -182,15 +168,10 @@ class _Desk:
             yield label_class, whole + (number < over)
 
     def request(
-        self,
-        label_class: LabelClass,
-        count: int,
-        *,
-        avoid: frozenset[str],
-        brief: Brief | None = None,
+        self, label_class: LabelClass, count: int, *, avoid: frozenset[str]
     ) -> WriteRequest:
-        """Return what an author is asked for one class."""
-        wish, brief = self._wish, brief or Brief()
+        """Return what an author is asked for one class; `part_of` divides it into answers."""
+        wish, brief = self._wish, self._brief
         templates = self.stock.templates
         seed = wish.seed ^ zlib.crc32(label_class.slug.encode())
         return WriteRequest(
@@ -209,17 +190,88 @@ class _Desk:
             language=brief.language or "en",
             open_slot=brief.open_slot,
             instruction=brief.instruction,
-            gaps=tuple(brief.gaps.get(label_class.pk, ())),
-            approved=tuple(brief.approved.get(label_class.pk, ())),
-            rejected=tuple(brief.rejected.get(label_class.pk, ())),
+            gaps=self._gaps(label_class),
+        )
+
+    def request_of_part(
+        self, label_class: LabelClass, *, planned: int, start: int, count: int
+    ) -> WriteRequest:
+        """Return what a language model is asked: a part of what is planned for the class."""
+        avoid = self.known.keys([label_class])[label_class.pk]
+        whole = self.request(label_class, planned, avoid=avoid)
+        approved, rejected = self._examples(label_class)
+        return replace(
+            whole,
+            count=count,
+            start=start,
+            planned=planned,
+            turns=whole.turns[start : start + count],
+            approved=approved,
+            rejected=rejected,
+        )
+
+    def judge(
+        self,
+        label_class: LabelClass,
+        request: WriteRequest,
+        written: WriteResult,
+        *,
+        is_checked: bool = False,
+    ) -> list[tuple[LabelClass, gate.Judged]]:
+        """Return what the gate makes of an answer, each caption with its true label.
+
+        `is_checked`: its language is looked at although none was set. Word lists are the
+        curator's own, in any language.
+        """
+        brief = self._brief
+        names = (request.class_name, *request.synonyms)
+        rules = gate.GateRules(
+            names=names if TECHNIQUES[request.technique].is_text else (),
+            axes={axis: [words for _, words in values] for axis, values in request.axes.items()},
+            language=request.language if is_checked or brief.language else "",
+            text_threshold=brief.text_threshold,
+        )
+        result = gate.check(written, rules, known=self.known.newest(label_class))
+        return [self.stock.labelled(label_class, one) for one in result.judged]
+
+    def _gaps(self, label_class: LabelClass) -> tuple[Mapping[str, str], ...]:
+        if not self._brief.fills_gaps:
+            return ()
+        return stored_coverage(self._wish, label_class, stock=self.stock).gaps
+
+    def _examples(self, label_class: LabelClass) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """Return captions that people liked and disliked, by their images or by themselves."""
+        if not self._brief.shares_examples:
+            return (), ()
+        rows = Prompt.objects.filter(label_class=label_class, technique=self._wish.technique)
+        more = F("outcome__approved") - F("outcome__rejected")
+
+        def texts(found: PromptQuerySet) -> tuple[str, ...]:
+            return tuple(found.values_list("text", flat=True)[:SHOWN_EXAMPLES])
+
+        liked = texts(
+            rows.filter(outcome__approved__gt=F("outcome__rejected")).order_by(more.desc(), "pk")
+        )
+        disliked = texts(
+            rows.filter(outcome__approved__lt=F("outcome__rejected")).order_by(more.asc(), "pk")
+        )
+        # Before any image is judged, what was made of the captions themselves.
+        return (
+            liked or texts(rows.filter(state=PromptState.APPROVED).order_by("-pk")),
+            disliked or texts(rows.filter(state=PromptState.RETIRED).order_by("-pk")),
         )
 
 
 class _Known:
-    """The captions that are there already, by class; of carriers, those of the whole dataset."""
+    """The captions that are there already, by class; of carriers, those of the whole dataset.
 
-    def __init__(self, dataset: Dataset, technique: str) -> None:
+    Authors that are compared do not know of each other's.
+    """
+
+    def __init__(self, dataset: Dataset, technique: str, *, is_trial: bool = False) -> None:
         self._rows = Prompt.objects.filter(dataset=dataset, technique=technique).order_by()
+        if is_trial:
+            self._rows = self._rows.exclude(writing__is_trial=True)
         self._is_shared = TECHNIQUES[technique].label_rule in (
             LabelRule.CARRIER,
             LabelRule.CHOSEN,
@@ -251,14 +303,3 @@ class _Known:
             rows = rows.filter(label_class=label_class)
         found = rows.order_by("-pk").values_list("text", "slots")
         return [Caption(*row) for row in found[:NEAR_KNOWN]]
-
-
-def _gate_rules(request: WriteRequest, brief: Brief, *, is_checked: bool) -> gate.GateRules:
-    """Return what the captions must be. Word lists are the curator's own, in any language."""
-    names = (request.class_name, *request.synonyms)
-    return gate.GateRules(
-        names=names if TECHNIQUES[request.technique].is_text else (),
-        axes={axis: [words for _, words in values] for axis, values in request.axes.items()},
-        language=request.language if is_checked or brief.language else "",
-        text_threshold=brief.text_threshold,
-    )

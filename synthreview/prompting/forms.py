@@ -12,6 +12,8 @@ from django.core.validators import ProhibitNullCharactersValidator
 from synthreview.catalog.forms import ClassesField
 from synthreview.catalog.models import Dataset, LabelClass
 from synthreview.lib.text import text_key
+from synthreview.prompting.authors.asking import LANGUAGES
+from synthreview.prompting.briefs import MAX_INSTRUCTION, Brief
 from synthreview.prompting.choosing import Strategy
 from synthreview.prompting.drafting import author
 from synthreview.prompting.models import Prompt, PromptState
@@ -62,6 +64,30 @@ class WriteForm(forms.Form):
         empty_label="Each class with its own kind",
         help_text="Say which class the blend of two counts as, before anything is drawn.",
     )
+    fills_gaps = forms.BooleanField(
+        required=False,
+        label="First what is not covered yet",
+        help_text="Values and pairs that no prompt has are asked for by name.",
+    )
+    open_slot = forms.ChoiceField(
+        required=False, label="The model writes", initial=Brief().open_slot
+    )
+    language = forms.ChoiceField(
+        required=False, choices=[("", "English"), *list(LANGUAGES.items())[1:]], label="Language"
+    )
+    instruction = forms.CharField(
+        required=False,
+        max_length=MAX_INSTRUCTION,
+        label="What else it should know",
+        widget=forms.Textarea(attrs={"rows": 2}),
+        validators=[ProhibitNullCharactersValidator()],
+    )
+    shares_examples = forms.BooleanField(
+        required=False,
+        initial=True,
+        label="Show it captions that people approved and rejected",
+        help_text="A dozen of each class. What reviewers write is never shared.",
+    )
     count = forms.IntegerField(label="How many", min_value=1, max_value=MAX_COUNT, initial=20)
     author = forms.ChoiceField(label="Written by")
     # The same seed gives the same captions: what the preview shows is what is stored.
@@ -75,12 +101,7 @@ class WriteForm(forms.Form):
     def __init__(self, *args: Any, dataset: Dataset, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.dataset = dataset
-        # A language model may take a minute to answer: `manage.py write_prompts` asks those.
-        authors = [
-            (alias, author(alias).title)
-            for alias in settings.AUTHORS
-            if not author(alias).needs_worker
-        ]
+        authors = [(alias, author(alias).title) for alias in settings.AUTHORS]
         for name in ("classes", "label"):
             field = self.fields[name]
             assert isinstance(field, forms.ModelChoiceField)
@@ -108,6 +129,13 @@ class WriteForm(forms.Form):
             choices=authors,
             widget=forms.Select if len(authors) > 1 else forms.HiddenInput,
         )
+        slots = dict.fromkeys([Brief().open_slot, *self.axes])
+        open_slot = self.fields["open_slot"]
+        assert isinstance(open_slot, forms.ChoiceField)
+        open_slot.choices = [
+            ("", "whole captions"),
+            *((name, f"words for [{name}], where the template has it") for name in slots),
+        ]
 
     def clean_template(self) -> tuple[str, ...]:
         templates = templates_of(self.cleaned_data["template"])
@@ -141,6 +169,18 @@ class WriteForm(forms.Form):
             (name, field, len(ticked := field.value() or ()), name in varied or bool(ticked))
             for name, field in fields
         ]
+
+    @property
+    def is_for_worker(self) -> bool:
+        """Whether the author takes its time; sets are written by word lists."""
+        return not self.is_set and author(self.cleaned_data["author"]).needs_worker
+
+    @property
+    def brief(self) -> Brief:
+        """What a language model is told besides."""
+        cleaned = self.cleaned_data
+        names = ("language", "open_slot", "instruction", "shares_examples", "fills_gaps")
+        return Brief(**{name: cleaned[name] for name in names})
 
     @property
     def wish(self) -> Wish:

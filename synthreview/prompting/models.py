@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, Self
 from django.conf import settings
 from django.core.validators import ProhibitNullCharactersValidator
 from django.db import models
-from django.db.models import Q, Sum
+from django.db.models import F, Q, Sum
+from django.urls import reverse
 
 from synthreview.catalog.models import Dataset, LabelClass
 from synthreview.lib.text import text_key, with_article
@@ -20,16 +21,28 @@ from synthreview.prompting.techniques import (
     label_note,
     review_question,
 )
+from synthreview.spending.limits import Limits
+from synthreview.spending.models import PaidWork
+from synthreview.work.models import WorkState
 
 if TYPE_CHECKING:
     from synthreview.accounts.models import User
 
 
-class Writing(models.Model):
-    """One wish that captions were written for, and what was not kept of them; it never changes.
+class WritingQuerySet(models.QuerySet["Writing"]):
+    def visible_to(self, user: User) -> Self:
+        return self.filter(dataset__in=Dataset.objects.visible_to(user))
 
-    `wish` is what was asked for (`wishes.Wish.facts`). `dropped` holds the first DROPPED_KEPT of
-    `dropped_count` captions that the gate refused: {"class", "text", "reasons": [[code, text]]}.
+
+class Writing(models.Model):
+    """One wish that captions were written for, and what was not kept of them.
+
+    `wish` is what was asked for (`wishes.Wish.facts`), `brief` what a language model was told
+    besides (`briefs.Brief.facts`), and `state` what becomes of captions that the gate keeps.
+    `dropped` holds the first DROPPED_KEPT of `dropped_count` captions that it refused:
+    {"class", "text", "reasons": [[code, text]]}. Word lists fill it in at once; what a language
+    model writes comes call by call, and it has ended when none of its calls is open. A trial is
+    one of two writings by which authors are compared; its calls keep all that came.
     """
 
     DROPPED_KEPT = 500
@@ -39,6 +52,9 @@ class Writing(models.Model):
     author = models.CharField(max_length=60)
     author_version = models.CharField(max_length=60, blank=True)
     wish = models.JSONField(default=dict)
+    brief = models.JSONField(default=dict, blank=True)
+    state = models.CharField(max_length=10, default="draft")
+    is_trial = models.BooleanField(default=False)
     asked = models.PositiveIntegerField()
     written = models.PositiveIntegerField()
     dropped_count = models.PositiveIntegerField(default=0)
@@ -49,11 +65,71 @@ class Writing(models.Model):
         settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
     )
 
+    objects = WritingQuerySet.as_manager()
+
     class Meta:
         ordering = ["-pk"]
 
     def __str__(self) -> str:
         return f"{self.get_technique_display()} by {self.author}"
+
+    def get_absolute_url(self) -> str:
+        return reverse("writing", args=[self.dataset.slug, self.pk])
+
+
+SERVICE = "author:"
+
+
+def service_of(alias: str) -> str:
+    """Return the name of an author's gate."""
+    return f"{SERVICE}{alias}"
+
+
+class WritingCall(PaidWork):
+    """One answer that a language model is asked for: `count` captions of one class.
+
+    Of `planned` captions of that class they are those from number `start` on. `captions` holds
+    all that came of a trial: [{"text", "slots", "outcome", "codes"}].
+    """
+
+    QUEUE = "prompting"
+    JOB = "synthreview.prompting.jobs.write"
+
+    writing = models.ForeignKey(Writing, on_delete=models.CASCADE, related_name="calls")
+    label_class = models.ForeignKey(LabelClass, on_delete=models.CASCADE, related_name="+")
+    count = models.PositiveIntegerField()
+    start = models.PositiveIntegerField(default=0)
+    planned = models.PositiveIntegerField()
+    captions = models.JSONField(default=list, blank=True)
+
+    class Meta(PaidWork.Meta):
+        constraints = [
+            *PaidWork.Meta.constraints,
+            models.CheckConstraint(
+                name="prompting_writingcall_share",
+                condition=Q(count__gte=1, planned__gte=F("start") + F("count")),
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"call {self.pk} of writing {self.writing_id}"
+
+    @property
+    def payer_id(self) -> int:
+        return self.writing.dataset_id
+
+    @property
+    def service(self) -> str:
+        return service_of(self.writing.author)
+
+    @property
+    def limits(self) -> Limits:
+        return Limits.of(settings.AUTHORS.get(self.writing.author))
+
+    @classmethod
+    def running_for(cls, service: str) -> int:
+        alias = service.removeprefix(SERVICE)
+        return cls.objects.filter(state=WorkState.RUNNING, writing__author=alias).count()
 
 
 class PromptState(models.TextChoices):

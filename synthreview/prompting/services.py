@@ -11,15 +11,14 @@ from django.db import transaction
 
 from synthreview.accounts.models import User
 from synthreview.catalog.models import Dataset, LabelClass
-from synthreview.lib.text import normalised, text_key, without_note
+from synthreview.lib.text import normalised, text_key
 from synthreview.prompting import gate
-from synthreview.prompting.authors.base import Usage, WriteRequest
+from synthreview.prompting.briefs import Brief
 from synthreview.prompting.coverage import Coverage
-from synthreview.prompting.drafting import Brief, Drafted, author, draft, plan
+from synthreview.prompting.drafting import Drafted, author, draft, plan
 from synthreview.prompting.learning import Tally
 from synthreview.prompting.models import Prompt, PromptOutcome, PromptState, Writing
-from synthreview.prompting.planning import Stock, coverage_of
-from synthreview.prompting.techniques import TECHNIQUES, WRITTEN, LabelRule
+from synthreview.prompting.techniques import TECHNIQUES, WRITTEN
 from synthreview.prompting.wishes import Wish
 
 BATCH = 1_000
@@ -36,7 +35,6 @@ class Written:
     writing: Writing
     prompts: list[Prompt]
     dropped: list[tuple[LabelClass, gate.Judged]] = field(default_factory=list)
-    usage: Usage = field(default_factory=Usage)
     coverage: Mapping[int, Coverage] = field(default_factory=dict)
 
     @property
@@ -61,9 +59,10 @@ def write_prompts(
     state: str = PromptState.DRAFT,
     created_by: User | None = None,
 ) -> Written:
-    """Write and store up to `count` new prompts. Raises as `drafting.draft` does.
+    """Write and store up to `count` new prompts, by an author that answers at once.
 
-    What the gate flags becomes a draft, whatever `state` says.
+    What the gate flags becomes a draft, whatever `state` says. Authors that need a worker are
+    sent to one by `ordering.order_writing`. Raises as `drafting.draft` does.
     """
     drafted = draft(wish, author_alias=author_alias, brief=brief)
     return store(wish, drafted, author_alias=author_alias, state=state, created_by=created_by)
@@ -78,56 +77,70 @@ def store(
     created_by: User | None = None,
 ) -> Written:
     """Store what was drafted: the captions that passed, and a record of the writing."""
-    version = author(author_alias).version
-    made = {
-        (label_class.pk, text_key(judged.caption.text)): Prompt(
-            dataset=wish.dataset,
-            label_class=label_class,
-            technique=wish.technique,
-            text=judged.caption.text,
-            text_key=text_key(judged.caption.text),
-            slots=dict(judged.caption.slots),
-            template=judged.caption.template,
-            flags=_as_flags(judged.reasons),
-            state=PromptState.DRAFT if judged.reasons else state,
-            author=author_alias,
-            author_version=version,
-            created_by=created_by,
-        )
-        for label_class, judged in drafted.passed
-    }
     with transaction.atomic():
-        # Somebody may have stored the same caption while a model was writing.
-        rows = Prompt.objects.filter(dataset=wish.dataset, technique=wish.technique)
-        keys = [key for _, key in made]
-        for start in range(0, len(keys), BATCH):
-            there = rows.filter(text_key__in=keys[start : start + BATCH]).order_by()
-            for key in there.values_list("label_class_id", "text_key"):
-                made.pop(key, None)
         writing = Writing.objects.create(
             dataset=wish.dataset,
             technique=wish.technique,
             author=author_alias,
-            author_version=version,
+            author_version=author(author_alias).version,
             wish=wish.facts(),
+            state=state,
             asked=wish.count,
-            written=len(made),
-            dropped_count=len(drafted.dropped),
-            dropped=[
-                {
-                    "class": label_class.name,
-                    "text": judged.caption.text,
-                    "reasons": _as_flags(judged.reasons),
-                }
-                for label_class, judged in drafted.dropped[: Writing.DROPPED_KEPT]
-            ],
+            written=0,
             notes=list(drafted.notes),
             created_by=created_by,
         )
-        for prompt in made.values():
-            prompt.writing = writing
-        prompts = Prompt.objects.bulk_create(list(made.values()))
-    return Written(writing, prompts, drafted.dropped, drafted.usage, drafted.coverage)
+        prompts = add_to_writing(writing, drafted.judged)
+    return Written(writing, prompts, drafted.dropped, drafted.coverage)
+
+
+def add_to_writing(
+    writing: Writing, judged: Sequence[tuple[LabelClass, gate.Judged]]
+) -> list[Prompt]:
+    """Store the captions that passed the gate, and note those that did not; in a transaction.
+
+    What somebody stored while a model was writing is left out.
+    """
+    # Two answers of one writing may come at the same time.
+    Writing.objects.select_for_update().get(pk=writing.pk)
+    writing.refresh_from_db(fields=["written", "dropped_count", "dropped"])
+    made: dict[tuple[int, str], Prompt] = {}
+    dropped = []
+    for label_class, one in judged:
+        if one.outcome is gate.Outcome.DROPPED:
+            reasons = _as_flags(one.reasons)
+            dropped.append(
+                {"class": label_class.name, "text": one.caption.text, "reasons": reasons}
+            )
+            continue
+        key = text_key(one.caption.text)
+        made[label_class.pk, key] = Prompt(
+            dataset_id=writing.dataset_id,
+            label_class=label_class,
+            technique=writing.technique,
+            text=one.caption.text,
+            text_key=key,
+            slots=dict(one.caption.slots),
+            template=one.caption.template,
+            flags=_as_flags(one.reasons),
+            state=PromptState.DRAFT if one.reasons else writing.state,
+            author=writing.author,
+            author_version=writing.author_version,
+            created_by_id=writing.created_by_id,
+            writing=writing,
+        )
+    rows = Prompt.objects.filter(dataset=writing.dataset_id, technique=writing.technique)
+    keys = [key for _, key in made]
+    for start in range(0, len(keys), BATCH):
+        there = rows.filter(text_key__in=keys[start : start + BATCH]).order_by()
+        for pair in there.values_list("label_class_id", "text_key"):
+            made.pop(pair, None)
+    prompts = Prompt.objects.bulk_create(list(made.values()))
+    writing.written += len(prompts)
+    writing.dropped_count += len(dropped)
+    writing.dropped = [*writing.dropped, *dropped][: Writing.DROPPED_KEPT]
+    writing.save(update_fields=["written", "dropped_count", "dropped"])
+    return prompts
 
 
 def _as_flags(reasons: Iterable[gate.Reason]) -> list[list[str]]:
@@ -182,26 +195,6 @@ def write_set(
             )
             for one, drafted in drafts
         }
-
-
-def stored_coverage(wish: Wish, label_class: LabelClass) -> Coverage:
-    """Return what the class's prompts, retired ones apart, cover of the wish so far."""
-    stock = Stock(wish)
-    request = WriteRequest(
-        label_class.name,
-        stock.templates[0],
-        stock.choices(label_class),
-        count=0,
-        forbidden=stock.forbidden(label_class),
-        more_templates=stock.templates[1:],
-    )
-    rows = Prompt.objects.filter(dataset=wish.dataset, technique=wish.technique)
-    rows = rows.exclude(state=PromptState.RETIRED)
-    if TECHNIQUES[wish.technique].label_rule is LabelRule.CARRIER:
-        rows = rows.filter(slots__look=without_note(label_class.name))
-    else:
-        rows = rows.filter(label_class=label_class)
-    return coverage_of(request, rows.values_list("slots", flat=True).iterator())
 
 
 def edit_prompt(prompt: Prompt, text: str) -> Prompt:

@@ -2,13 +2,35 @@
 
 from django.urls import path
 
-from synthreview.prompting import file_views, ranking_views, views, word_views, write_views
+from synthreview.prompting import (
+    file_views,
+    ranking_views,
+    views,
+    word_views,
+    write_views,
+    writing_views,
+)
 
 urlpatterns = [
     path("d/<slug:slug>/prompts/", views.prompts, name="prompts"),
     path("d/<slug:slug>/prompts/write", write_views.write, name="prompts-write"),
     path("d/<slug:slug>/prompts/preview", write_views.preview, name="prompts-preview"),
     path("d/<slug:slug>/prompts/writings/", write_views.writings, name="writings"),
+    path("d/<slug:slug>/prompts/writings/<int:pk>/", writing_views.writing, name="writing"),
+    path("d/<slug:slug>/prompts/writings/<int:pk>/stop", writing_views.stop, name="writing-stop"),
+    path(
+        "d/<slug:slug>/prompts/writings/<int:pk>/retry", writing_views.retry, name="writing-retry"
+    ),
+    path(
+        "d/<slug:slug>/prompts/writings/<int:pk>/resume",
+        writing_views.resume,
+        name="writing-resume",
+    ),
+    path(
+        "d/<slug:slug>/prompts/writings/<int:pk>/settle",
+        writing_views.settle,
+        name="writing-settle",
+    ),
     path("d/<slug:slug>/prompts/ranking/", ranking_views.ranking, name="prompts-ranking"),
     path("d/<slug:slug>/prompts/ranking/pick", ranking_views.pick, name="prompts-pick"),
     path("d/<slug:slug>/prompts/words/", word_views.word_lists, name="word-lists"),

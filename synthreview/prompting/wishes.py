@@ -63,6 +63,24 @@ class Wish:
         }
 
 
+def wish_of(dataset: Dataset, technique: str, count: int, facts: Mapping[str, Any]) -> Wish:
+    """Return the wish of which `Wish.facts` were kept; classes that are gone are left out."""
+    by_slug = {one.slug: one for one in dataset.classes.all()}
+    return Wish(
+        dataset=dataset,
+        classes=[by_slug[slug] for slug in facts["classes"] if slug in by_slug],
+        technique=technique,
+        count=count,
+        templates=tuple(facts["templates"]),
+        strategy=Strategy(facts["strategy"]),
+        axes=None if facts["axes"] is None else tuple(facts["axes"]),
+        values=facts["values"],
+        seed=facts["seed"],
+        label=by_slug.get(facts["label"]),
+        share=Share(facts["share"]),
+    )
+
+
 def templates_of(text: str) -> tuple[str, ...]:
     """Return the templates of a text that has one on each line."""
     return tuple(dict.fromkeys(line.strip() for line in text.splitlines() if line.strip()))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.contrib import messages
 from django.core.paginator import Paginator
-from django.db.models import Count, Q
+from django.db.models import Count, Exists, OuterRef, Q
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_GET, require_http_methods
@@ -12,13 +12,15 @@ from django.views.decorators.http import require_GET, require_http_methods
 from synthreview.catalog.models import Dataset
 from synthreview.catalog.pages import open_dataset, page_or_part, signed_in
 from synthreview.catalog.permissions import Action
+from synthreview.lib.outcomes import ServiceError
 from synthreview.prompting import gate, services
-from synthreview.prompting.authors.base import AuthorError
 from synthreview.prompting.drafting import plan
 from synthreview.prompting.forms import SET, WriteForm
-from synthreview.prompting.models import PromptState, Writing
+from synthreview.prompting.models import PromptState, Writing, WritingCall
+from synthreview.prompting.ordering import WritingPlan, order_writing, plan_writing
 from synthreview.prompting.planning import Plan
 from synthreview.prompting.techniques import INSTRUCTED, TECHNIQUES, WRITTEN
+from synthreview.spending.services import budget_of
 
 PREVIEWED = 20
 WRITINGS = 30
@@ -33,8 +35,10 @@ def write(request: HttpRequest, slug: str) -> HttpResponse:
     if form.is_bound and form.is_valid():
         state = PromptState.APPROVED if request.POST.get("do") == "approve" else PromptState.DRAFT
         try:
+            if form.is_for_worker:
+                return redirect(_order(form, state, request))
             written = _write(form, state, request)
-        except (AuthorError, ValueError) as error:  # an adversarial wish without a label, say
+        except (ServiceError, ValueError) as error:  # an adversarial wish without a label, say
             form.add_error(None, str(error))
         else:
             _say_written(request, written)
@@ -70,7 +74,21 @@ def _write(form: WriteForm, state: PromptState, request: HttpRequest) -> list[se
     if form.is_set:
         return list(services.write_set(form.wish, state=state, created_by=user).values())
     alias = form.cleaned_data["author"]
-    return [services.write_prompts(form.wish, author_alias=alias, state=state, created_by=user)]
+    return [
+        services.write_prompts(
+            form.wish, author_alias=alias, brief=form.brief, state=state, created_by=user
+        )
+    ]
+
+
+def _order(form: WriteForm, state: PromptState, request: HttpRequest) -> Writing:
+    return order_writing(
+        form.wish,
+        author_alias=form.cleaned_data["author"],
+        brief=form.brief,
+        state=state,
+        created_by=signed_in(request),
+    )
 
 
 def _say_written(request: HttpRequest, written: list[services.Written]) -> None:
@@ -98,12 +116,19 @@ def preview(request: HttpRequest, slug: str) -> HttpResponse:
     dataset, context = open_dataset(request, slug, Action.CURATE)
     form = WriteForm(request.GET, dataset=dataset)
     plans: list[tuple[str, Plan]] = []
+    order: WritingPlan | None = None
     if form.is_valid():
         try:
-            plans = _plans(form)
+            if form.is_for_worker:
+                alias = form.cleaned_data["author"]
+                order = plan_writing(form.wish, author_alias=alias, brief=form.brief)
+            else:
+                plans = _plans(form)
         except ValueError as error:
             form.add_error(None, str(error))
     context |= {"form": form, "plans": plans, "plan": plans[-1][1] if plans else None}
+    if order is not None:
+        context |= {"order": order, "budget": budget_of(dataset)}
     return page_or_part(request, "prompting/preview.html", "prompting/_preview.html", context)
 
 
@@ -124,6 +149,8 @@ def writings(request: HttpRequest, slug: str) -> HttpResponse:
     dataset, context = open_dataset(request, slug)
     flagged = Count("prompts", filter=~Q(prompts__flags=[]))
     rows = Writing.objects.filter(dataset=dataset).annotate(flagged_count=flagged)
+    is_open = Exists(WritingCall.objects.open().filter(writing=OuterRef("pk")))
+    rows = rows.annotate(is_open=is_open)
     rows = rows.select_related("created_by").defer("dropped").order_by("-pk")
     context["page"] = Paginator(rows, WRITINGS).get_page(request.GET.get("page"))
     return render(request, "prompting/writings.html", context)

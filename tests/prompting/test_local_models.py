@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from synthreview.prompting.authors.base import AuthorError, BadAnswerError, WriteRequest
+from synthreview.lib.outcomes import PermanentError, StoppedError, UnusableAnswerError
+from synthreview.prompting.authors.base import WriteRequest, used_before
 from synthreview.prompting.authors.transformers import (
     TransformersAuthor,
     chat_tokens,
@@ -70,8 +71,8 @@ def test_the_same_seed_writes_the_same_and_another_one_something_else(tiny: Path
     def wrote(seed: int) -> object:
         try:
             return author.write(request(seed=seed)).captions
-        except BadAnswerError as error:
-            return error.usage
+        except UnusableAnswerError as error:
+            return used_before(error)
 
     assert wrote(1) == wrote(1)
     tokens = author._generate([{"role": "user", "content": "Hi"}], seed=1, count=1)
@@ -82,7 +83,7 @@ def test_the_same_seed_writes_the_same_and_another_one_something_else(tiny: Path
 
 def test_a_question_longer_than_the_context_is_refused_in_words(tiny: Path) -> None:
     author = TransformersAuthor(model=str(tiny))
-    with pytest.raises(AuthorError, match="give fewer examples"):
+    with pytest.raises(PermanentError, match="give fewer examples"):
         author.write(request(instruction="very " * 500, approved=("word " * 60,) * 12))
 
 
@@ -91,10 +92,10 @@ def test_an_answer_that_is_no_caption_is_a_bad_answer(
 ) -> None:
     author = TransformersAuthor(model=str(tiny), max_tokens=1, temperature=0)
     monkeypatch.setattr(author._loaded[1], "decode", lambda *_, **__: "...")
-    with pytest.raises(BadAnswerError) as caught:
+    with pytest.raises(UnusableAnswerError) as caught:
         author.write(request())
-    assert caught.value.usage.requests == 3
-    assert caught.value.usage.tokens_in > 100
+    assert used_before(caught.value).requests == 3
+    assert used_before(caught.value).tokens_in > 100
 
 
 @pytest.mark.parametrize(
@@ -106,7 +107,7 @@ def test_only_safetensors_are_loaded(tiny: Path, tmp_path: Path, weights: str, w
     (tmp_path / "m" / weights).write_bytes(b"\x80\x04N.")
     author = TransformersAuthor(model=str(tmp_path / "m"))
     assert words in author.health()[0]
-    with pytest.raises(AuthorError, match="safetensors"):
+    with pytest.raises(PermanentError, match="safetensors"):
         author.write(request())
 
 
@@ -116,14 +117,14 @@ def test_a_folder_that_is_missing_or_no_model_is_named(tiny: Path, tmp_path: Pat
     assert "adapter folder" in TransformersAuthor(model=str(tiny), adapter=missing).health()[0]
     (tmp_path / "broken").mkdir()
     (tmp_path / "broken" / "model.safetensors").write_bytes(b"no")
-    with pytest.raises(AuthorError, match="cannot be loaded"):
+    with pytest.raises(PermanentError, match="cannot be loaded"):
         TransformersAuthor(model=str(tmp_path / "broken")).write(request())
 
 
 def test_a_model_without_a_chat_template_is_refused(tiny: Path, tmp_path: Path) -> None:
     shutil.copytree(tiny, tmp_path / "m")
     (tmp_path / "m" / "chat_template.jinja").unlink()
-    with pytest.raises(AuthorError, match="no chat template"):
+    with pytest.raises(PermanentError, match="no chat template"):
         TransformersAuthor(model=str(tmp_path / "m")).write(request())
 
 
@@ -191,7 +192,7 @@ def test_the_adapter_is_an_author_that_writes_what_was_approved(
 
 def test_training_can_be_stopped_and_leaves_nothing(tiny: Path, tmp_path: Path) -> None:
     steps: list[int] = []
-    with pytest.raises(lora.TrainingStoppedError, match="after 2 of"):
+    with pytest.raises(StoppedError, match="after 2 of"):
         lora.train(
             model=str(tiny),
             rows=chat_rows(CAPTIONS, batch=1),
@@ -209,8 +210,8 @@ def test_an_adapter_is_never_written_over(tiny: Path, tmp_path: Path) -> None:
 
 def test_rows_that_cannot_be_learnt_are_named(tiny: Path, tmp_path: Path) -> None:
     pairs = preference_rows(CAPTIONS[:1], CAPTIONS[1:])
-    with pytest.raises(AuthorError, match="preference pairs go to a server"):
+    with pytest.raises(PermanentError, match="preference pairs go to a server"):
         lora.train(model=str(tiny), rows=pairs, out=tmp_path / "a")
     short = lora.LoraSettings(max_tokens=10)
-    with pytest.raises(AuthorError, match="nothing to learn from"):
+    with pytest.raises(PermanentError, match="nothing to learn from"):
         lora.train(model=str(tiny), rows=chat_rows(CAPTIONS), out=tmp_path / "a", settings=short)

@@ -23,6 +23,7 @@ from synthreview.prompting.axes import (
 )
 from synthreview.prompting.axis_files import AxisFileError
 from synthreview.prompting.coverage import Space
+from synthreview.prompting.covering import stored_coverage
 from synthreview.prompting.drafting import plan
 from synthreview.prompting.models import Prompt
 from synthreview.prompting.techniques import INSTRUCTED, WRITTEN
@@ -195,10 +196,10 @@ def test_pairwise_is_stored_with_its_coverage() -> None:
     wish = make_wish(dataset, "style", 16, strategy="pairwise")
     written = services.write_prompts(wish)
     assert written.coverage[label_class.pk].is_complete
-    stored = services.stored_coverage(wish, label_class)
+    stored = stored_coverage(wish, label_class)
     assert stored == written.coverage[label_class.pk]
     Prompt.objects.filter(slots__colour="h").delete()
-    assert {"colour": "h"} in services.stored_coverage(wish, label_class).gaps
+    assert {"colour": "h"} in stored_coverage(wish, label_class).gaps
 
 
 def test_a_count_makes_the_class_plural() -> None:

@@ -10,8 +10,8 @@ from playwright.sync_api import Page, expect
 from synthreview.catalog.models import Dataset
 from synthreview.catalog.services import add_class, create_dataset, set_role
 from synthreview.prompting.axes import add_none_of_these, add_starter_axes
+from synthreview.prompting.covering import stored_coverage
 from synthreview.prompting.models import Prompt, PromptState
-from synthreview.prompting.services import stored_coverage
 from synthreview.prompting.techniques import WRITTEN
 from tests.conftest import LiveSite, Problems
 from tests.factories import make_prompt, make_user

@@ -12,8 +12,8 @@ from django.core.management import CommandError, call_command
 
 from synthreview.catalog.models import Dataset
 from synthreview.catalog.services import set_axis_values
+from synthreview.prompting.covering import stored_coverage
 from synthreview.prompting.models import Prompt
-from synthreview.prompting.services import stored_coverage
 from synthreview.prompting.techniques import WRITTEN
 from tests.factories import make_dataset
 from tests.prompting.wish import make_wish

@@ -162,7 +162,9 @@ def test_writings_are_listed_and_lead_to_their_captions(people: People) -> None:
         with CaptureQueriesContext(connection) as queries:
             page = client.get(f"{PAGE}writings/").content.decode()
         counts.append(len(queries))
-        assert f"?writing={Writing.objects.latest('pk').pk}" in page
+        url = f"{PAGE}writings/{Writing.objects.latest('pk').pk}/"
+        assert url in page
+        assert f"?writing={Writing.objects.latest('pk').pk}" in client.get(url).content.decode()
     assert counts[0] == counts[2]
     assert people.client("stranger").get(f"{PAGE}writings/").status_code == 404
     assert people.client("viewer").get(f"{PAGE}writings/").status_code == 200

@@ -11,9 +11,10 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from synthreview.lib.outcomes import UnusableAnswerError
 from synthreview.lib.text import normalised
 from synthreview.prompting.authors.asking import BLANK, Ask
-from synthreview.prompting.authors.base import BadAnswerError, Caption, WriteRequest
+from synthreview.prompting.authors.base import Caption, WriteRequest
 
 LONGEST_ANSWER = 400_000  # characters; a longer one is not read further
 
@@ -26,17 +27,19 @@ def looks_like_json(text: str) -> bool:
 def read_json(text: str, ask: Ask) -> list[Caption]:
     """Return the captions of an answer that should be JSON; ends of it that are cut off are left.
 
-    Fences around it, words before it and a bare list are forgiven. Raises BadAnswerError.
+    Fences around it, words before it and a bare list are forgiven. Raises UnusableAnswerError.
     """
     items = _items(_said_aloud(text))
     captions = [caption for item in items if (caption := _caption(item, ask))]
     if not captions:
-        raise BadAnswerError("The model answered, but not with captions in the form asked for.")
+        raise UnusableAnswerError(
+            "The model answered, but not with captions in the form asked for."
+        )
     return captions
 
 
 def read_lines(text: str, ask: Ask) -> list[Caption]:
-    """Return the captions of an answer of one caption per line. Raises BadAnswerError."""
+    """Return the captions of an answer of one caption per line. Raises UnusableAnswerError."""
     captions = []
     for number, line in enumerate(_caption_lines(_said_aloud(text)), 1):
         counted, words = line
@@ -48,7 +51,7 @@ def read_lines(text: str, ask: Ask) -> list[Caption]:
         if caption := _caption(item, ask):
             captions.append(caption)
     if not captions:
-        raise BadAnswerError("The model answered, but no line of it can be a caption.")
+        raise UnusableAnswerError("The model answered, but no line of it can be a caption.")
     return captions
 
 

@@ -14,13 +14,15 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, TypedDict
 
+from synthreview.lib.outcomes import ServiceError
 from synthreview.lib.text import text_key
 from synthreview.prompting.authors.base import (
-    AuthorError,
     Caption,
     Usage,
     WriteRequest,
     WriteResult,
+    after,
+    used_before,
 )
 from synthreview.prompting.choosing import Strategy, choose
 from synthreview.prompting.coverage import Space
@@ -110,13 +112,13 @@ def gather(
         )
         try:
             got = answer(ask)
-        except AuthorError as error:
-            error.usage = usage + error.usage
+        except ServiceError as error:
+            after(usage, error)
             if not captions:
                 raise
             return WriteResult(
                 tuple(captions.values()),
-                error.usage,
+                used_before(error),
                 model,
                 (*notes, f"It stopped after {len(captions)} captions. {error}"),
             )
@@ -140,7 +142,7 @@ def _what_is_left(request: WriteRequest, captions: Iterable[Caption], number: in
         for gap in request.gaps
         if not any(set(_words(request, gap).items()) <= slots for slots in closed)
     )
-    return replace(request, gaps=gaps, seed=request.seed + number)
+    return replace(request, gaps=gaps, seed=request.seed + request.start + number)
 
 
 # --- The question -------------------------------------------------------------------
@@ -305,6 +307,11 @@ def _context(request: WriteRequest, written: Sequence[str]) -> list[str]:
     return lines
 
 
+def estimated_tokens(text: str) -> int:
+    """Return about how many tokens a model makes of `text`, rather too many than too few."""
+    return max(-(-len(text) // 4), -(-len(text.split()) * 4 // 3))
+
+
 def _frames(request: WriteRequest) -> Iterator[Frame]:
     """Yield blanks whose other slots are chosen by design, the gaps first; for ever.
 
@@ -332,13 +339,16 @@ def _frames(request: WriteRequest) -> Iterator[Frame]:
     for gap in request.gaps:
         space = _space(words, request, gap)
         yield from (frame(found) for found in choose(space, Strategy.BALANCED, count=1))
+    count, start = request.planned or request.count, request.start
     for seed in itertools.count(request.seed):
         found = choose(
-            _space(words, request, {}), Strategy(request.strategy), count=request.count, seed=seed
+            _space(words, request, {}), Strategy(request.strategy), count=count, seed=seed
         )
         if not found and words:  # every combination is forbidden
             return
-        yield from (frame(combination) for combination in found or [{}] * request.count)
+        found = found or [{}] * count
+        yield from (frame(combination) for combination in found[start % len(found) :])
+        start = 0
 
 
 def _space(

@@ -1,8 +1,8 @@
-"""What every author of captions is: one small contract, and the errors it may raise.
+"""What every author of captions is: one small contract, and how an error tells what was used up.
 
 Adapters live beside this file, one file each. They know nothing of Django, touch no
 row, read no setting and never retry a failed call by themselves: the job that calls
-them does that, so that nothing is paid twice.
+them does that, so that nothing is paid twice. Their errors are those of `lib.outcomes`.
 """
 
 from __future__ import annotations
@@ -10,7 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Protocol
+from typing import Protocol, TypeVar
+
+from synthreview.lib.outcomes import ServiceError
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +21,8 @@ class WriteRequest:
 
     `axes` maps a slot to its choices, as (name, words in the caption).
     `seed` makes the choice repeatable; captions in `avoid` (normal form) are not wanted again.
+    Of `planned` captions (0: just these) they are those from number `start` on: so an order that
+    is divided into answers keeps its design.
     `strategy` is "balanced", "pairwise" or "grid" (prompting/choosing.py), and `forbidden` holds
     pairs of (axis, name) that must not meet. `more_templates` take turns with `template`, and
     `synonyms` with the class name; `turns` says which template each caption takes, by number.
@@ -47,6 +51,8 @@ class WriteRequest:
     forbidden: tuple[tuple[tuple[str, str], ...], ...] = ()
     more_templates: tuple[str, ...] = ()
     turns: tuple[int, ...] = ()
+    start: int = 0
+    planned: int = 0
 
     @property
     def templates(self) -> tuple[str, ...]:
@@ -100,67 +106,41 @@ class WriteResult:
         return len(self.captions)
 
 
-class AuthorError(Exception):
-    """The author could not write; the message says what to do next.
+Error = TypeVar("Error", bound=ServiceError)
 
-    Itself and its direct children will not pass by themselves (`permanent`). `usage` is what
-    was used up before it failed: it is paid all the same.
 
-        AuthorError                 wrong configuration or request
-          RefusedError              the model or its provider will not write this
-          OutOfCreditError          the account is empty: a person must act
-          TransientAuthorError      the same request may succeed later
-            RateLimitedError        …after `retry_after_s`
-            BadAnswerError          an answer came and no caption could be read from it
+def after(usage: Usage, error: Error) -> Error:
+    """Return the error with this usage noted on it, beside what is noted already.
+
+    Tokens that were used up before a failure are paid all the same.
     """
-
-    permanent = True
-
-    def __init__(self, message: str, *, usage: Usage | None = None) -> None:
-        super().__init__(message)
-        self.usage = usage or Usage()
+    error.used = usage + used_before(error)
+    return error
 
 
-class RefusedError(AuthorError):
-    """The model or its provider will not write this; asking again changes nothing."""
-
-
-class OutOfCreditError(AuthorError):
-    """The account is empty or at its limit: a person must act."""
-
-
-class TransientAuthorError(AuthorError):
-    """The same request may succeed later."""
-
-    permanent = False
-
-
-class RateLimitedError(TransientAuthorError):
-    """Too many requests; `retry_after_s` is what the server asked for, if it did."""
-
-    def __init__(
-        self, message: str, *, retry_after_s: float | None = None, usage: Usage | None = None
-    ) -> None:
-        super().__init__(message, usage=usage)
-        self.retry_after_s = retry_after_s
-
-
-class BadAnswerError(TransientAuthorError):
-    """An answer came, and no caption could be read from it."""
+def used_before(error: ServiceError) -> Usage:
+    """Return what was used up before an author failed."""
+    return error.used if isinstance(error.used, Usage) else Usage()
 
 
 class Author(Protocol):
     """A writer of captions. Instances are built from the `AUTHORS` setting.
 
-    `needs_worker`: it waits for a server or loads a model, so a page must not call `write`.
+    `needs_worker`: it waits for a server or loads a model, so a page must not call `write`: a
+    worker does, `batch` captions at a time, so that each answer is on record.
     """
 
     title: str
     version: str
     needs_worker: bool
+    batch: int
 
     def write(self, request: WriteRequest) -> WriteResult:
-        """Return up to `count` captions, fewer where no more differ. Raises AuthorError."""
+        """Return up to `count` captions, fewer where no more differ. Raises ServiceError."""
+        ...
+
+    def estimate_usd(self, request: WriteRequest) -> Decimal | None:
+        """Return what writing may cost at most; 0 where it is free, None without a price."""
         ...
 
     def health(self) -> list[str]:

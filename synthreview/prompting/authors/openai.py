@@ -14,21 +14,24 @@ from decimal import Decimal
 from typing import Any
 
 from synthreview.lib.openai_api import models_of
+from synthreview.lib.outcomes import RefusedError, ServiceError, UnusableAnswerError
 from synthreview.prompting.authors.answers import looks_like_json, read_json, read_lines
-from synthreview.prompting.authors.asking import ASKING_VERSION, Answer, Ask, by_lines, gather
-from synthreview.prompting.authors.base import (
-    AuthorError,
-    BadAnswerError,
-    Caption,
-    RefusedError,
-    Usage,
-    WriteRequest,
-    WriteResult,
+from synthreview.prompting.authors.asking import (
+    ASKING_VERSION,
+    Answer,
+    Ask,
+    by_lines,
+    compose,
+    estimated_tokens,
+    gather,
 )
+from synthreview.prompting.authors.base import Caption, Usage, WriteRequest, WriteResult, after
 from synthreview.prompting.authors.openai_connection import Connection, SchemaUnsupportedError
 
 IGNORED_SCHEMA = "The server does not keep to a JSON schema; its lines were read instead."
 LIST_TIMEOUT_S = 10  # to list models takes no thinking
+TRIES = 3
+TOKENS_PER_CAPTION = 80  # with its slots, in JSON; long ones take so many
 CUT_OFF = "An answer was cut off; what was whole of it is kept."
 
 
@@ -75,14 +78,14 @@ class OpenAIAuthor:
         where = {"base_url": base_url, "api_key": api_key, "api_key_env": api_key_env}
         self.connection = Connection(**where, timeout_s=timeout_s)
         self._quick = Connection(**where, timeout_s=min(timeout_s, LIST_TIMEOUT_S))
-        self._prices = prices or {}
-        self._batch, self._sends_seed = batch, sends_seed
+        self.prices = prices or {}
+        self.batch, self._sends_seed = batch, sends_seed
         self._extra = dict(extra or {})
         self._takes_schema = True
 
     def write(self, request: WriteRequest) -> WriteResult:
-        """Return up to `count` captions; see the contract and `asking`. Raises AuthorError."""
-        return gather(request, self._answer, batch=self._batch)
+        """Return up to `count` captions; see the contract and `asking`. Raises ServiceError."""
+        return gather(request, self._answer, batch=self.batch)
 
     def health(self) -> list[str]:
         """Return what is wrong: no model named, no answer, model unknown or about to end."""
@@ -90,7 +93,7 @@ class OpenAIAuthor:
             return ["No model is named: set SYNTHREVIEW_OPENAI_MODEL."]
         try:
             models = {model.name: model for model in self.models()}
-        except AuthorError as error:
+        except ServiceError as error:
             return [str(error)]
         # Ollama lists "llama3:latest" and takes "llama3".
         found = models.get(self.model) or models.get(f"{self.model}:latest")
@@ -102,16 +105,28 @@ class OpenAIAuthor:
         return []
 
     def models(self) -> list[ServedModel]:
-        """Return what the server lists, with the day on which each ends. Raises AuthorError."""
+        """Return what the server lists, with the day on which each ends. Raises ServiceError."""
         page = self._quick.call(lambda client: client.models.list())
         try:
             return [ServedModel(name, ends) for name, ends in models_of(page)]
         except ValueError:
-            raise BadAnswerError(f"{self.connection.base_url} lists no models.") from None
+            raise UnusableAnswerError(f"{self.connection.base_url} lists no models.") from None
+
+    def estimate_usd(self, request: WriteRequest) -> Decimal | None:
+        """Return what writing may cost at most: three times what good answers take."""
+        answers = -(-request.count // self.batch)
+        ask = compose(request, min(request.count, self.batch))
+        asked = sum(estimated_tokens(message["content"]) for message in ask.messages)
+        return self.cost_usd(TRIES * answers * asked, TRIES * request.count * TOKENS_PER_CAPTION)
+
+    @property
+    def price(self) -> Mapping[str, float | str] | None:
+        """The model's prices per million tokens; None where the table has none."""
+        return self.prices.get(self.model, self.prices.get("*"))
 
     def cost_usd(self, tokens_in: int, tokens_out: int) -> Decimal | None:
         """Return what these tokens cost by the price table; None where it has no price."""
-        price = self._prices.get(self.model, self._prices.get("*"))
+        price = self.price
         if price is None:
             return None
         million = Decimal(1_000_000)
@@ -128,7 +143,7 @@ class OpenAIAuthor:
         tries: list[tuple[Ask, bool]] = [(by_lines(ask), False)]
         if self._takes_schema:
             tries = [(ask, True), (ask, True), *tries]
-        last: AuthorError = BadAnswerError("The model gave no answer.")
+        last: ServiceError = UnusableAnswerError("The model gave no answer.")
         for question, by_schema in tries:
             if by_schema and not self._takes_schema:
                 continue
@@ -137,16 +152,15 @@ class OpenAIAuthor:
             except SchemaUnsupportedError as error:
                 self._takes_schema, last = False, error
                 continue
-            except AuthorError as error:
-                error.usage = usage + error.usage
-                raise
+            except ServiceError as error:
+                raise after(usage, error) from None
             usage += said.usage
             read: Callable[[str, Ask], list[Caption]] = read_json if by_schema else read_lines
             if not by_schema and looks_like_json(said.text):
                 read = read_json
             try:
                 captions = read(said.text, question)
-            except BadAnswerError as error:
+            except UnusableAnswerError as error:
                 last = error
                 continue
             notes = [CUT_OFF] if said.is_cut_off else []
@@ -154,9 +168,11 @@ class OpenAIAuthor:
                 self._takes_schema = False
                 notes.append(IGNORED_SCHEMA)
             return Answer(tuple(captions), usage, said.model, tuple(notes))
-        raise BadAnswerError(
-            f"{self.connection.base_url} answered, but no caption could be read. {last}",
-            usage=usage,
+        raise after(
+            usage,
+            UnusableAnswerError(
+                f"{self.connection.base_url} answered, but no caption could be read. {last}"
+            ),
         )
 
     def _ask(self, ask: Ask, *, by_schema: bool) -> Said:
@@ -185,14 +201,17 @@ class OpenAIAuthor:
         first = choices[0] if isinstance(choices, list) and choices else None
         message = getattr(first, "message", None)
         if message is None:
-            raise BadAnswerError(
-                f"{self.connection.base_url} sent something that is no chat answer.", usage=usage
+            raise after(
+                usage,
+                UnusableAnswerError(
+                    f"{self.connection.base_url} sent something that is no chat answer."
+                ),
             )
         refusal, text = getattr(message, "refusal", None), getattr(message, "content", None)
         ended = getattr(first, "finish_reason", "")
         if refusal or (ended == "content_filter" and not text):
             words = " ".join(str(refusal or "").split())[:300]
-            raise RefusedError(f"The model will not write this. {words}".strip(), usage=usage)
+            raise after(usage, RefusedError(f"The model will not write this. {words}".strip()))
         model = getattr(answer, "model", None)
         return Said(
             text if isinstance(text, str) else "",

@@ -11,19 +11,14 @@ from __future__ import annotations
 import functools
 import importlib.util
 from collections.abc import Mapping, Sequence
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+from synthreview.lib.outcomes import PermanentError, TransientError, UnusableAnswerError
 from synthreview.prompting.authors.answers import looks_like_json, read_json, read_lines
 from synthreview.prompting.authors.asking import ASKING_VERSION, Answer, Ask, Message, gather
-from synthreview.prompting.authors.base import (
-    AuthorError,
-    BadAnswerError,
-    TransientAuthorError,
-    Usage,
-    WriteRequest,
-    WriteResult,
-)
+from synthreview.prompting.authors.base import Usage, WriteRequest, WriteResult, after
 
 TRIES = 3
 TOKENS_PER_CAPTION, TOKENS_SPARE = 40, 64
@@ -58,12 +53,16 @@ class TransformersAuthor:
         name = Path(adapter or model).name
         self.title = title or f"Local model {name}"
         self.version = f"{name}/{ASKING_VERSION}"[:60]
-        self._device, self._batch = device, batch
+        self.device, self.batch = device, batch
         self._temperature, self._max_tokens = temperature, max_tokens
 
     def write(self, request: WriteRequest) -> WriteResult:
-        """Return up to `count` captions; see the contract and `asking`. Raises AuthorError."""
-        return gather(request, self._answer, batch=self._batch, as_lines=True)
+        """Return up to `count` captions; see the contract and `asking`. Raises ServiceError."""
+        return gather(request, self._answer, batch=self.batch, as_lines=True)
+
+    def estimate_usd(self, request: WriteRequest) -> Decimal:
+        """Return 0: the machine is ours."""
+        return Decimal(0)
 
     def health(self) -> list[str]:
         """Return what is wrong with the packages, the folders and the weights' format."""
@@ -83,12 +82,14 @@ class TransformersAuthor:
             read = read_json if looks_like_json(text) else read_lines
             try:
                 return Answer(tuple(read(text, ask)), usage, self.version)
-            except BadAnswerError:
+            except UnusableAnswerError:
                 continue
-        raise BadAnswerError(
-            f"{self.title} wrote nothing that can be read as captions, {TRIES} times. A larger "
-            "instruct model, or a fine-tuned one, will.",
-            usage=usage,
+        raise after(
+            usage,
+            UnusableAnswerError(
+                f"{self.title} wrote nothing that can be read as captions, {TRIES} times. A larger "
+                "instruct model, or a fine-tuned one, will."
+            ),
         )
 
     def _generate(self, messages: Sequence[Message], *, seed: int, count: int) -> tuple[str, Usage]:
@@ -96,13 +97,13 @@ class TransformersAuthor:
 
         model, tokenizer = self._loaded
         asked = chat_tokens(tokenizer, messages, is_question=True)
-        ids = torch.tensor([asked], device=self._device)
+        ids = torch.tensor([asked], device=self.device)
         prompt = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
         length = len(asked)
         room = _context(model) - length
         wanted = self._max_tokens or TOKENS_PER_CAPTION * count + TOKENS_SPARE
         if room < 1:
-            raise AuthorError(
+            raise PermanentError(
                 f"The question has {length} tokens and {self.title} takes {_context(model)}: "
                 "give fewer examples or axis values, or a model with a longer context."
             )
@@ -121,8 +122,8 @@ class TransformersAuthor:
                     pad_token_id=tokenizer.pad_token_id or tokenizer.eos_token_id,
                 )
             except torch.OutOfMemoryError as error:
-                raise TransientAuthorError(
-                    f"{self.title} ran out of memory on {self._device}; a smaller batch takes less."
+                raise TransientError(
+                    f"{self.title} ran out of memory on {self.device}; a smaller batch takes less."
                 ) from error
         new = answer[0, length:]
         text = tokenizer.decode(new, skip_special_tokens=True)
@@ -131,12 +132,12 @@ class TransformersAuthor:
     @functools.cached_property
     def _loaded(self) -> tuple[Any, Any]:
         if faults := self.health():
-            raise AuthorError(" ".join(faults))
-        return load_model(self.model, self.adapter, self._device)
+            raise PermanentError(" ".join(faults))
+        return load_model(self.model, self.adapter, self.device)
 
 
 def load_model(model: str, adapter: str = "", device: str = "cpu") -> tuple[Any, Any]:
-    """Return (model, tokenizer), ready to write. Raises AuthorError with what to do.
+    """Return (model, tokenizer), ready to write. Raises PermanentError with what to do.
 
     Only safetensors are read, and no code that comes with a model is run.
     """
@@ -155,9 +156,9 @@ def load_model(model: str, adapter: str = "", device: str = "cpu") -> tuple[Any,
             loaded = PeftModel.from_pretrained(loaded, adapter, use_safetensors=True)
     except (OSError, ValueError, RuntimeError, KeyError) as error:
         first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise AuthorError(f"The model {model!r} cannot be loaded: {first[:300]}") from error
+        raise PermanentError(f"The model {model!r} cannot be loaded: {first[:300]}") from error
     if not getattr(tokenizer, "chat_template", None):
-        raise AuthorError(f"The model {model!r} has no chat template: take an instruct model.")
+        raise PermanentError(f"The model {model!r} has no chat template: take an instruct model.")
     return loaded.to(device).eval(), tokenizer
 
 

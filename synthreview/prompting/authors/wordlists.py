@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from decimal import Decimal
 
 from synthreview.lib.text import normalised, text_key
 from synthreview.prompting.authors.base import Caption, WriteRequest, WriteResult
@@ -18,6 +19,7 @@ class WordlistAuthor:
     title = "Word lists"
     version = "2"
     needs_worker = False
+    batch = 5_000
 
     def write(self, request: WriteRequest) -> WriteResult:
         """Return distinct captions; fewer than asked where no more combinations are left.
@@ -33,6 +35,9 @@ class WordlistAuthor:
             rows = sheet.choose(request.count - len(captions), is_said=is_said)
             captions += sheet.captions(sheet.space, rows)
         return WriteResult(tuple(captions[: request.count]))
+
+    def estimate_usd(self, request: WriteRequest) -> Decimal:
+        return Decimal(0)
 
     def health(self) -> list[str]:
         return []

@@ -11,9 +11,16 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from synthreview.lib.outcomes import ServiceError
 from synthreview.lib.text import normalised
 from synthreview.prompting import gate
-from synthreview.prompting.authors.base import Author, AuthorError, Caption, Usage, WriteRequest
+from synthreview.prompting.authors.base import (
+    Author,
+    Caption,
+    Usage,
+    WriteRequest,
+    used_before,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +74,8 @@ def evaluate(author: Author, requests: Iterable[WriteRequest]) -> AuthorEvaluati
         pairs.want(_pairs(_values(request)))
         try:
             result = author.write(request)
-        except AuthorError as error:
-            usage += error.usage
+        except ServiceError as error:
+            usage += used_before(error)
             errors.append(str(error))
             continue
         usage += result.usage

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Literal
 
-from synthreview.prompting.authors.asking import Message, compose
+from synthreview.prompting.authors.asking import Message, compose, estimated_tokens
 from synthreview.prompting.authors.base import WriteRequest
 
 Row = dict[str, Any]
@@ -216,11 +216,6 @@ def check_file(
     return FileReport(
         rows, kind_found, tokens, count_tokens is None, tuple(faults), tuple(warnings)
     )
-
-
-def estimated_tokens(text: str) -> int:
-    """Return about how many tokens a model makes of `text`, rather too many than too few."""
-    return max(-(-len(text) // 4), -(-len(text.split()) * 4 // 3))
 
 
 def _texts(row: Any) -> tuple[list[str], str]:

@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from synthreview.prompting.authors.base import AuthorError, TransientAuthorError
+from synthreview.lib.outcomes import PermanentError, StoppedError, TransientError
 from synthreview.prompting.authors.transformers import (
     chat_tokens,
     folder_faults,
@@ -28,10 +28,6 @@ from synthreview.prompting.authors.transformers import (
 IGNORED = -100  # the label that PyTorch's loss leaves out
 MEASURED_ROWS = 32
 RECORD = "training.json"
-
-
-class TrainingStoppedError(AuthorError):
-    """Somebody asked to stop; nothing was written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,12 +82,12 @@ def train(
     """Train an adapter for `model` on chats (`file.chat_rows`) and write it to the new `out`.
 
     `measured` are chats of held-out classes for the losses; without them, some of `rows`.
-    Raises: AuthorError (packages, model, rows), TransientAuthorError (memory),
-        TrainingStoppedError, FileExistsError.
+    Raises: PermanentError (packages, model, rows), TransientError (memory),
+        StoppedError, FileExistsError.
     """
     settings = settings or LoraSettings()
     if faults := missing_packages(with_peft=True) or folder_faults(model):
-        raise AuthorError(" ".join(faults))
+        raise PermanentError(" ".join(faults))
     if out.exists():
         raise FileExistsError(f"{out} is there already; an adapter is never written over.")
     import torch
@@ -102,7 +98,7 @@ def train(
         base, tokenizer = load_model(model, device=settings.device)
         chats = [c for row in rows if (c := _encoded(row, tokenizer, settings.max_tokens))]
         if not chats:
-            raise AuthorError(
+            raise PermanentError(
                 f"None of {len(rows)} chats has at most {settings.max_tokens} tokens: "
                 "nothing to learn from."
             )
@@ -113,7 +109,7 @@ def train(
         try:
             steps, tokens = _learn(tuned, chats, settings, on_progress, should_stop)
         except torch.OutOfMemoryError as error:
-            raise TransientAuthorError(
+            raise TransientError(
                 f"Training ran out of memory on {settings.device}: take a smaller batch."
             ) from error
         result = LoraResult(
@@ -140,10 +136,10 @@ class _Chat:
 
 
 def _encoded(row: dict[str, Any], tokenizer: Any, max_tokens: int) -> _Chat | None:
-    """Return one chat as tokens; None where it is too long. Raises AuthorError."""
+    """Return one chat as tokens; None where it is too long. Raises PermanentError."""
     messages = row.get("messages")
     if not isinstance(messages, list) or len(messages) < 2:
-        raise AuthorError("Local training takes chats; preference pairs go to a server only.")
+        raise PermanentError("Local training takes chats; preference pairs go to a server only.")
     asked = chat_tokens(tokenizer, messages[:-1], is_question=True)
     whole = chat_tokens(tokenizer, messages, is_question=False)
     if whole[: len(asked)] != asked:  # a template that words the question by its answer
@@ -193,7 +189,7 @@ def _learn(
     for _ in range(settings.epochs):
         for batch in _batches(rng.sample(chats, len(chats)), settings.batch):
             if should_stop():
-                raise TrainingStoppedError(f"Training was stopped after {step} of {steps} steps.")
+                raise StoppedError(f"Training was stopped after {step} of {steps} steps.")
             loss = model(**_padded(batch, settings.device)).loss
             loss.backward()
             torch.nn.utils.clip_grad_norm_(weights, 1.0)

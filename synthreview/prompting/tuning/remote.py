@@ -12,7 +12,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from synthreview.prompting.authors.base import BadAnswerError
+from synthreview.lib.outcomes import UnusableAnswerError
 from synthreview.prompting.authors.openai_connection import Connection
 
 
@@ -64,7 +64,7 @@ class RemoteEvent:
 
 
 class RemoteTuning:
-    """Fine-tuning jobs on one server. Every method raises AuthorError and its children."""
+    """Fine-tuning jobs on one server. Every method raises ServiceError and its children."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
@@ -79,7 +79,7 @@ class RemoteTuning:
             )
         name = getattr(sent, "id", None)
         if not isinstance(name, str) or not name:
-            raise BadAnswerError("The server took the file and gave no name for it.")
+            raise UnusableAnswerError("The server took the file and gave no name for it.")
         return name
 
     def create(
@@ -127,7 +127,7 @@ class RemoteTuning:
         )
         rows = getattr(page, "data", None)
         if not isinstance(rows, list):
-            raise BadAnswerError("The server lists no events.")
+            raise UnusableAnswerError("The server lists no events.")
         return [
             RemoteEvent(
                 str(row.id),
@@ -144,13 +144,13 @@ class RemoteTuning:
         page = self._connection.call(lambda client: client.fine_tuning.jobs.list(limit=limit))
         rows = getattr(page, "data", None)
         if not isinstance(rows, list):
-            raise BadAnswerError("The server lists no jobs.")
+            raise UnusableAnswerError("The server lists no jobs.")
         return [self._job(row) for row in rows]
 
     def _job(self, job: Any) -> RemoteJob:
         name, status = getattr(job, "id", None), getattr(job, "status", None)
         if not isinstance(name, str) or status not in STATES:
-            raise BadAnswerError(f"The server told of a job in an unknown state: {status!r}.")
+            raise UnusableAnswerError(f"The server told of a job in an unknown state: {status!r}.")
         error = getattr(job.error, "message", "") if getattr(job, "error", None) else ""
         tokens = getattr(job, "trained_tokens", None)
         return RemoteJob(

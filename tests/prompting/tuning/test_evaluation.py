@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import pytest
 
+from synthreview.lib.outcomes import ServiceError, TransientError
 from synthreview.prompting.authors.base import (
-    AuthorError,
     Caption,
     Usage,
     WriteRequest,
     WriteResult,
+    after,
 )
 from synthreview.prompting.tuning.evaluation import distinct_n, evaluate
 
@@ -19,12 +20,12 @@ AXES = {"place": [("b", "on the beach"), ("f", "in a forest")], "light": [("d", 
 class Scripted:
     title, version, needs_worker = "Scripted", "1", False
 
-    def __init__(self, *answers: list[Caption] | AuthorError) -> None:
+    def __init__(self, *answers: list[Caption] | ServiceError) -> None:
         self._answers = iter(answers)
 
     def write(self, request: WriteRequest) -> WriteResult:
         answer = next(self._answers)
-        if isinstance(answer, AuthorError):
+        if isinstance(answer, ServiceError):
             raise answer
         return WriteResult(tuple(answer), Usage(1, 10, 5))
 
@@ -43,7 +44,7 @@ def test_the_gate_coverage_and_failures_are_counted() -> None:
     good = Caption("A dog on the beach at dusk", {"place": "on the beach", "light": "at dusk"})
     wrong = Caption("A cat in a forest", {"place": "in a forest"})
     asked = WriteRequest("dog", "A [class] {place} {light}", AXES, 2)
-    failure = AuthorError("The server is away.", usage=Usage(1, 7, 0))
+    failure = after(Usage(1, 7, 0), TransientError("The server is away."))
     result = evaluate(Scripted([good, wrong], failure), [asked, asked])
     assert (result.asked, result.written) == (4, 2)
     assert result.gate_pass_rate == 1 / 2

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from synthreview.prompting.authors.base import AuthorError, WriteRequest
+from synthreview.lib.outcomes import PermanentError
+from synthreview.prompting.authors.base import WriteRequest
 from synthreview.prompting.authors.openai import OpenAIAuthor
 from synthreview.prompting.authors.openai_connection import Connection
 from synthreview.prompting.tuning.evaluation import compare
@@ -100,10 +101,10 @@ def test_what_the_server_will_not_take_is_told_in_its_words(
 ) -> None:
     path = tmp_path / "few.jsonl"
     path.write_text("".join(to_jsonl(chat_rows(GOOD[:2], batch=1))))
-    with pytest.raises(AuthorError, match="at least 10 examples"):
+    with pytest.raises(PermanentError, match="at least 10 examples"):
         tuning.create(file_id=tuning.upload(path), model="test-model")
-    with pytest.raises(AuthorError, match="No such fine-tuning job"):
+    with pytest.raises(PermanentError, match="No such fine-tuning job"):
         tuning.poll("ftjob-nonesuch")
     server.needs_key = "secret"
-    with pytest.raises(AuthorError, match="wants a key"):
+    with pytest.raises(PermanentError, match="wants a key"):
         tuning.upload(path)

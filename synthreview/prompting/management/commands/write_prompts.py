@@ -2,28 +2,50 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 
-from synthreview.catalog.management.base import DatasetCommand, find_classes, find_dataset
+from synthreview.catalog.management.base import (
+    DatasetCommand,
+    find_classes,
+    find_dataset,
+    listed,
+    one_line,
+)
 from synthreview.catalog.models import Dataset
 from synthreview.lib.adapters import UnknownAdapterError
-from synthreview.prompting.authors.base import AuthorError
+from synthreview.lib.outcomes import ServiceError
 from synthreview.prompting.axes import add_none_of_these, add_starter_axes
+from synthreview.prompting.briefs import MAX_INSTRUCTION, Brief
 from synthreview.prompting.choosing import Strategy
-from synthreview.prompting.models import PromptState
+from synthreview.prompting.drafting import author as author_of
+from synthreview.prompting.jobs import write_call
+from synthreview.prompting.models import (
+    Prompt,
+    PromptState,
+    Writing,
+    WritingCall,
+    service_of,
+)
+from synthreview.prompting.ordering import order_writing
 from synthreview.prompting.services import Written, write_prompts, write_set
 from synthreview.prompting.techniques import TECHNIQUES, WRITTEN
 from synthreview.prompting.wishes import Share, Wish, templates_of, varying
+from synthreview.spending.gates import gate_of
+from synthreview.work.models import WorkState
+from synthreview.work.services import take_back_overdue
 
 MAX_COUNT = 100_000
+IDLE_S = 0.2
+TAKE_BACK_EVERY_S = 5.0
 
 
 class Command(DatasetCommand):
     help = "Write captions, evenly over the classes; they wait for approval unless --approve."
-    expected = (ValueError, UnknownAdapterError, AuthorError)
+    expected = (ValueError, UnknownAdapterError, ServiceError)
 
     def add_arguments(self, parser: CommandParser) -> None:
         super().add_arguments(parser)
@@ -87,6 +109,26 @@ class Command(DatasetCommand):
             "--label", default="", metavar="NAME", help="the class of a fusion's blends"
         )
         parser.add_argument("--seed", type=int, default=0, help="the same seed, the same choice")
+        parser.add_argument(
+            "--fill-gaps", action="store_true", help="first what no prompt covers yet, by name"
+        )
+        parser.add_argument(
+            "--open-slot",
+            default=Brief().open_slot,
+            metavar="SLOT",
+            help="the slot that a language model fills with words of its own; empty: it writes "
+            "whole captions",
+        )
+        parser.add_argument("--language", default="", help="of a language model's captions: de")
+        parser.add_argument(
+            "--instruction", default="", help="what else a language model should know"
+        )
+        parser.add_argument(
+            "--no-examples",
+            action="store_false",
+            dest="examples",
+            help="show a language model no captions that people approved or rejected",
+        )
         parser.add_argument("--approve", action="store_true", help="approve them at once")
 
     def answer_to(
@@ -106,6 +148,11 @@ class Command(DatasetCommand):
         label: str,
         seed: int,
         approve: bool,
+        fill_gaps: bool,
+        open_slot: str,
+        language: str,
+        instruction: str,
+        examples: bool,
         **options: Any,
     ) -> None:
         found = find_dataset(dataset)
@@ -131,15 +178,58 @@ class Command(DatasetCommand):
             seed=seed,
             **varying(self.selection(axes)),
         )
+        brief = Brief(language, open_slot, instruction[:MAX_INSTRUCTION], examples, fill_gaps)
         if together:
             written = list(write_set(wish, techniques=wanted, state=state).values())
         else:
-            # No transaction around them: an author may be an API that answers in minutes.
-            written = [
-                write_prompts(replace(wish, technique=name), author_alias=author, state=state)
-                for name in wanted
-            ]
+            how: dict[str, Any] = {"author_alias": author, "brief": brief, "state": state}
+            wishes = [replace(wish, technique=name) for name in wanted]
+            if author_of(author).needs_worker:
+                written = self.wait_for([order_writing(one, **how) for one in wishes], options)
+            else:
+                written = [write_prompts(one, **how) for one in wishes]
         self.tell(found, author, written, options)
+
+    def wait_for(self, ordered: list[Writing], options: dict[str, Any]) -> list[Written]:
+        """Ask due questions beside any workers, until none of the writings is open."""
+        self.ordered = ordered
+        calls = WritingCall.objects.filter(writing__in=ordered)
+        total = sum(writing.asked for writing in ordered)
+        take_back_at = time.monotonic() + TAKE_BACK_EVERY_S
+        with self.bar(total=total, unit="captions") as bar:
+            bar.disable = bar.disable or options["verbosity"] == 0
+            while calls.open().exists():
+                gate = gate_of(service_of(ordered[0].author))
+                if gate is not None and gate.needs_person:
+                    raise CommandError(
+                        f"{ordered[0].author} is paused: {one_line(gate.reason)}. What waits is "
+                        "resumed on the page of its writing once that is put right."
+                    )
+                if (next_pk := calls.due().order_by("pk").values_list("pk").first()) is None:
+                    time.sleep(IDLE_S)  # workers write the rest, or it is put off
+                else:
+                    write_call(next_pk[0])
+                if time.monotonic() >= take_back_at:
+                    take_back_overdue()
+                    take_back_at = time.monotonic() + TAKE_BACK_EVERY_S
+                bar.update(Prompt.objects.filter(writing__in=ordered).count() - bar.n)
+        failed = calls.filter(state__in=[WorkState.FAILED, WorkState.UNKNOWN])
+        errors = listed(dict.fromkeys(map(one_line, failed.values_list("error", flat=True))), 5)
+        prompts = Prompt.objects.filter(writing__in=ordered).select_related("label_class")
+        if errors and not prompts.exists():
+            raise CommandError(f"Nothing was written: {errors}.")
+        if errors:
+            self.stderr.write(f"Some answers are missing: {errors}.")
+        found = []
+        for writing in ordered:
+            writing.refresh_from_db()
+            found.append(Written(writing, list(prompts.filter(writing=writing).order_by("pk"))))
+        return found
+
+    def interrupted(self) -> str:
+        if getattr(self, "ordered", None):
+            return "Stopped waiting; what was ordered goes on wherever workers run."
+        return super().interrupted()
 
     def selection(self, axes: list[str]) -> dict[str, list[str]] | None:
         """Return {axis: values} of "environment=beach,forest"; no values mean all of them."""
@@ -156,7 +246,7 @@ class Command(DatasetCommand):
         prompts = [prompt for result in written for prompt in result.prompts]
         asked = sum(result.asked for result in written)
         approved = sum(prompt.state == PromptState.APPROVED for prompt in prompts)
-        dropped = sum(len(result.dropped) for result in written)
+        dropped = sum(result.writing.dropped_count for result in written)
         covered = [one for result in written for one in result.coverage.values()]
         pairs = (sum(one.pairs_covered for one in covered), sum(one.pairs_total for one in covered))
         met = f" {pairs[0]:,} of {pairs[1]:,} pairs of values meet." if pairs[1] else ""
