@@ -21,17 +21,31 @@ from synthreview.catalog.models import Dataset, LabelClass
 from synthreview.lib.adapters import UnknownAdapterError, load_adapter
 from synthreview.prompting import gate
 from synthreview.prompting.authors.asking import SHOWN_EXAMPLES
-from synthreview.prompting.authors.base import Author, Caption, WriteRequest, WriteResult
+from synthreview.prompting.authors.base import (
+    Author,
+    Caption,
+    Tunable,
+    WriteRequest,
+    WriteResult,
+)
 from synthreview.prompting.authors.wordlists import Sheet
 from synthreview.prompting.briefs import Brief
 from synthreview.prompting.choosing import Strategy
 from synthreview.prompting.coverage import Coverage, Space, coverage_of_rows, grid_coverage
 from synthreview.prompting.covering import stored_coverage
 from synthreview.prompting.learning import Tally, thompson_turns
-from synthreview.prompting.models import Prompt, PromptOutcome, PromptQuerySet, PromptState
+from synthreview.prompting.models import (
+    TUNED,
+    Prompt,
+    PromptOutcome,
+    PromptQuerySet,
+    PromptState,
+    Tuning,
+)
 from synthreview.prompting.planning import ClassPlan, Plan, Stock, coverage_of, drawable
 from synthreview.prompting.techniques import TECHNIQUES, LabelRule
 from synthreview.prompting.wishes import Share, Wish
+from synthreview.work.models import WorkState
 
 PLANNED_ROWS = 60  # so many of a covering array are made for a plan
 PLANNED_KNOWN = 2_000  # up to so many captions of a class are told apart for a plan
@@ -40,9 +54,37 @@ NEAR_KNOWN = 5_000  # so many of a class's newest captions are searched for near
 
 @functools.cache
 def author(alias: str) -> Author:
-    """Return the author of that name. Raises UnknownAdapterError."""
+    """Return the author of that name, tuned ones among them. Raises UnknownAdapterError."""
+    if tuning := tuning_of(alias):
+        base = author(tuning.base)
+        assert isinstance(base, Tunable), "only such are tuned"
+        return base.tuned(title=tuning.title, result=tuning.result)
     loaded: Author = load_adapter(settings.AUTHORS, alias, "author")
     return loaded
+
+
+def tuning_of(alias: str) -> Tuning | None:
+    """Return the fine-tuning that made the author; None where it is no tuned one."""
+    number = alias.removeprefix(TUNED)
+    if number == alias or not (number.isascii() and number.isdecimal() and len(number) < 19):
+        return None
+    return Tuning.objects.filter(pk=int(number), state=WorkState.DONE).first()
+
+
+def authors_of(dataset: Dataset) -> list[tuple[str, Author]]:
+    """Return who can write for the dataset, by alias: a tuned author writes for its own only."""
+    tuned = Tuning.objects.filter(dataset=dataset, state=WorkState.DONE, base__in=settings.AUTHORS)
+    aliases = [*settings.AUTHORS, *(one.alias for one in tuned)]
+    return [(alias, author(alias)) for alias in aliases]
+
+
+def server_of(dataset: Dataset, alias: str) -> str:
+    """Return the entry of AUTHORS that is asked. Raises UnknownAdapterError: not an author here."""
+    tuning = tuning_of(alias)
+    if tuning is not None and tuning.dataset_id == dataset.pk:
+        return tuning.base
+    load_adapter(settings.AUTHORS, alias, "author")
+    return alias
 
 
 def author_title(alias: str) -> str:

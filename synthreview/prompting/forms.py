@@ -6,7 +6,6 @@ import secrets
 from typing import Any
 
 from django import forms
-from django.conf import settings
 from django.core.validators import ProhibitNullCharactersValidator
 
 from synthreview.catalog.forms import ClassesField
@@ -15,7 +14,7 @@ from synthreview.lib.text import text_key
 from synthreview.prompting.authors.asking import LANGUAGES
 from synthreview.prompting.briefs import MAX_INSTRUCTION, Brief
 from synthreview.prompting.choosing import Strategy
-from synthreview.prompting.drafting import author
+from synthreview.prompting.drafting import author, authors_of
 from synthreview.prompting.models import Prompt, PromptState
 from synthreview.prompting.planning import check_templates
 from synthreview.prompting.techniques import TECHNIQUE_CHOICES, TECHNIQUES, WRITTEN
@@ -101,7 +100,7 @@ class WriteForm(forms.Form):
     def __init__(self, *args: Any, dataset: Dataset, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.dataset = dataset
-        authors = [(alias, author(alias).title) for alias in settings.AUTHORS]
+        authors = [(alias, one.title) for alias, one in authors_of(dataset)]
         for name in ("classes", "label"):
             field = self.fields[name]
             assert isinstance(field, forms.ModelChoiceField)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from django.conf import settings
@@ -42,7 +43,8 @@ class Writing(models.Model):
     `dropped` holds the first DROPPED_KEPT of `dropped_count` captions that it refused:
     {"class", "text", "reasons": [[code, text]]}. Word lists fill it in at once; what a language
     model writes comes call by call, and it has ended when none of its calls is open. A trial is
-    one of two writings by which authors are compared; its calls keep all that came.
+    one of two writings by which authors are compared; its calls keep all that came. `server` is
+    the entry of AUTHORS that is asked: of a tuned author the plain one.
     """
 
     DROPPED_KEPT = 500
@@ -51,6 +53,7 @@ class Writing(models.Model):
     technique = models.CharField(max_length=20, choices=TECHNIQUE_CHOICES)
     author = models.CharField(max_length=60)
     author_version = models.CharField(max_length=60, blank=True)
+    server = models.CharField(max_length=60, blank=True)
     wish = models.JSONField(default=dict)
     brief = models.JSONField(default=dict, blank=True)
     state = models.CharField(max_length=10, default="draft")
@@ -62,7 +65,11 @@ class Writing(models.Model):
     notes = models.JSONField(default=list)
     created_at = models.DateTimeField(auto_now_add=True)
     created_by = models.ForeignKey(
-        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
+        settings.AUTH_USER_MODEL,
+        null=True,
+        blank=True,
+        on_delete=models.SET_NULL,
+        related_name="+",
     )
 
     objects = WritingQuerySet.as_manager()
@@ -120,16 +127,110 @@ class WritingCall(PaidWork):
 
     @property
     def service(self) -> str:
-        return service_of(self.writing.author)
+        return service_of(self.writing.server)
 
     @property
     def limits(self) -> Limits:
-        return Limits.of(settings.AUTHORS.get(self.writing.author))
+        return Limits.of(settings.AUTHORS.get(self.writing.server))
 
     @classmethod
     def running_for(cls, service: str) -> int:
         alias = service.removeprefix(SERVICE)
-        return cls.objects.filter(state=WorkState.RUNNING, writing__author=alias).count()
+        return cls.objects.filter(state=WorkState.RUNNING, writing__server=alias).count()
+
+
+TUNED = "tuned-"
+
+
+class Tuning(PaidWork):
+    """One fine-tuning of an author on a dataset's captions; DONE, it is an author of its own.
+
+    It trains on this machine, or a server does it (`where`). The training file and the adapter
+    lie in `folder`. `server_file` and `server_job` are the server's names for what was sent, and
+    by the file a job is found again whose answer was lost, so sending again is safe. `result` is
+    the adapter's folder or the model's name. `report` holds what is told of it: losses, tokens.
+    """
+
+    QUEUE = "prompting"
+    JOB = "synthreview.prompting.tuning_jobs.tune"
+
+    dataset = models.ForeignKey(Dataset, on_delete=models.CASCADE, related_name="+")
+    title = models.CharField(max_length=80)
+    base = models.CharField(max_length=60)
+    where = models.CharField(max_length=10, choices=[("local", "here"), ("server", "by a server")])
+    is_preference = models.BooleanField(default=False)
+    options = models.JSONField(default=dict)
+    held_out = models.JSONField(default=list)
+    rows = models.PositiveIntegerField()
+    tokens = models.PositiveIntegerField()
+    steps_done = models.PositiveIntegerField(default=0)
+    steps_total = models.PositiveIntegerField(default=0)
+    loss = models.FloatField(null=True)
+    stop_asked = models.BooleanField(default=False)
+    server_file = models.CharField(max_length=200, blank=True)
+    server_job = models.CharField(max_length=200, blank=True)
+    events = models.JSONField(default=list)
+    result = models.CharField(max_length=500, blank=True)
+    report = models.JSONField(default=dict)
+    created_at = models.DateTimeField(auto_now_add=True)
+    created_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        null=True,
+        blank=True,
+        on_delete=models.SET_NULL,
+        related_name="+",
+    )
+
+    class Meta(PaidWork.Meta):
+        ordering = ["-pk"]
+        constraints = [
+            *PaidWork.Meta.constraints,
+            models.CheckConstraint(
+                name="prompting_tuning_where_known", condition=Q(where__in=["local", "server"])
+            ),
+            models.CheckConstraint(
+                name="prompting_tuning_result_iff_done",
+                condition=Q(state=WorkState.DONE) & ~Q(result="")
+                | ~Q(state=WorkState.DONE) & Q(result=""),
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.title
+
+    def get_absolute_url(self) -> str:
+        return reverse("tuning", args=[self.dataset.slug, self.pk])
+
+    @property
+    def alias(self) -> str:
+        """The name under which it is an author."""
+        return f"{TUNED}{self.pk}"
+
+    @property
+    def folder(self) -> Path:
+        return Path(settings.DATA_DIR) / "tuning" / str(self.pk)
+
+    @property
+    def payer_id(self) -> int:
+        return self.dataset_id
+
+    @classmethod
+    def running_for(cls, service: str) -> int:
+        return cls.objects.filter(state=WorkState.RUNNING).count()
+
+
+class Comparison(models.Model):
+    """A tuned author beside its plain one: two trials of the same wish."""
+
+    tuning = models.ForeignKey(Tuning, on_delete=models.CASCADE, related_name="comparisons")
+    plain = models.ForeignKey(Writing, on_delete=models.CASCADE, related_name="+")
+    tuned = models.ForeignKey(Writing, on_delete=models.CASCADE, related_name="+")
+
+    class Meta:
+        ordering = ["-pk"]
+
+    def __str__(self) -> str:
+        return f"comparison {self.pk} of {self.tuning}"
 
 
 class PromptState(models.TextChoices):
@@ -179,7 +280,11 @@ class Prompt(models.Model):
     )
     created_at = models.DateTimeField(auto_now_add=True)
     created_by = models.ForeignKey(
-        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
+        settings.AUTH_USER_MODEL,
+        null=True,
+        blank=True,
+        on_delete=models.SET_NULL,
+        related_name="+",
     )
 
     objects = PromptQuerySet.as_manager()

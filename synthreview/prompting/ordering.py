@@ -21,7 +21,7 @@ from django.utils import timezone
 from synthreview.accounts.models import User
 from synthreview.lib.money import micro_usd
 from synthreview.prompting.briefs import Brief
-from synthreview.prompting.drafting import Desk, author
+from synthreview.prompting.drafting import Desk, author, server_of
 from synthreview.prompting.models import (
     PromptState,
     Writing,
@@ -56,8 +56,8 @@ def plan_writing(
     wish: Wish, *, author_alias: str, brief: Brief, is_trial: bool = False
 ) -> WritingPlan:
     """Divide a wish into answers. Raises ValueError, UnknownAdapterError."""
+    Limits.of(settings.AUTHORS[server_of(wish.dataset, author_alias)])
     writer = author(author_alias)
-    Limits.of(settings.AUTHORS.get(author_alias))
     desk = Desk(wish, brief, is_trial=is_trial)
     calls, total = list[WritingCall](), Decimal(0)
     is_known = True
@@ -106,6 +106,7 @@ def order_writing(
         technique=wish.technique,
         author=author_alias,
         author_version=author(author_alias).version,
+        server=server_of(wish.dataset, author_alias),
         wish=wish.facts(),
         brief=brief.facts(),
         state=state,
@@ -150,7 +151,7 @@ def settle_unknown(writing: Writing, outcome: str) -> int:
 
 def resume_author(writing: Writing) -> bool:
     """Open the gate of the writing's author: somebody has put right what was wrong."""
-    if not open_gate(service_of(writing.author)):
+    if not open_gate(service_of(writing.server)):
         return False
     waiting = writing.calls.filter(state=WorkState.READY, due_at__gt=Now())
     waiting.update(due_at=Now(), error="")
@@ -212,7 +213,7 @@ def progress_of(writing: Writing) -> Progress:
         tokens_out=tokens_out,
         cost_is_known=is_known,
         reports=list(errors.annotate(captions=Sum("count")).order_by("-captions", "error")[:5]),
-        gate=gate_of(service_of(writing.author)),
+        gate=gate_of(service_of(writing.server)),
         is_stuck=is_stuck and not calls[WorkState.RUNNING],
     )
 

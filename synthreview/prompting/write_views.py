@@ -61,7 +61,7 @@ def _first_form(request: HttpRequest, dataset: Dataset) -> WriteForm:
     """Return the form before anything is sent; the address may fill in fields of it."""
     form = WriteForm(dataset=dataset)
     for name, field in form.fields.items():
-        if name in request.GET and name != "author":
+        if name in request.GET:
             many = request.GET.getlist(name)
             is_list = hasattr(field.widget, "allow_multiple_selected")
             is_list = is_list and field.widget.allow_multiple_selected

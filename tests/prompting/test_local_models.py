@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from synthreview.lib.outcomes import PermanentError, StoppedError, UnusableAnswerError
+from synthreview.prompting import gate
 from synthreview.prompting.authors.base import WriteRequest, used_before
 from synthreview.prompting.authors.transformers import (
     TransformersAuthor,
@@ -18,7 +19,7 @@ from synthreview.prompting.authors.transformers import (
     load_model,
 )
 from synthreview.prompting.tuning import lora
-from synthreview.prompting.tuning.evaluation import compare
+from synthreview.prompting.tuning.evaluation import assess
 from synthreview.prompting.tuning.file import Example, chat_rows, preference_rows
 from tests.prompting.tiny_llama import make_tiny_llama
 
@@ -151,6 +152,15 @@ def test_naming_the_author_loads_no_torch() -> None:
     assert done.stdout.strip() == "set()"
 
 
+def judged(author: TransformersAuthor, asked: WriteRequest) -> tuple[gate.Judged, ...]:
+    """Return what the gate makes of the author's answer; of none where it cannot be read."""
+    try:
+        written = author.write(asked)
+    except UnusableAnswerError:
+        return ()
+    return gate.check(written, gate.GateRules(names=(asked.class_name,))).judged
+
+
 # --- Training -----------------------------------------------------------------------------
 
 
@@ -179,12 +189,14 @@ def test_the_adapter_is_an_author_that_writes_what_was_approved(
 ) -> None:
     options = {"model": str(tiny), "temperature": 0, "max_tokens": 60}
     plain = TransformersAuthor(**options)  # type: ignore[arg-type]
-    tuned = TransformersAuthor(adapter=trained.folder, **options)  # type: ignore[arg-type]
+    tuned = plain.tuned(title="Tuned", result=trained.folder)
     assert tuned.health() == []
     assert tuned.version != plain.version
-    result = compare(plain, tuned, [request(place) for place in PLACES])
-    assert result.plain.gate_pass_rate == result.plain.coverage == 0
-    assert result.tuned.gate_pass_rate == result.tuned.coverage == 1
+    answers = [(request(place), 1, judged(tuned, request(place))) for place in PLACES]
+    result = assess(answers)
+    assert result.gate_pass_rate == result.coverage == 1
+    answers = [(request(place), 1, judged(plain, request(place))) for place in PLACES]
+    assert assess(answers).gate_pass_rate == 0
     (caption,) = tuned.write(request()).captions
     assert caption.text == "A dog running on the beach"
     assert caption.slots == {"environment": "on the beach"}

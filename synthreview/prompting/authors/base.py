@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Protocol, TypeVar
+from typing import Protocol, TypeVar, runtime_checkable
 
 from synthreview.lib.outcomes import ServiceError
 
@@ -121,6 +121,17 @@ def after(usage: Usage, error: Error) -> Error:
 def used_before(error: ServiceError) -> Usage:
     """Return what was used up before an author failed."""
     return error.used if isinstance(error.used, Usage) else Usage()
+
+
+@runtime_checkable
+class Tunable(Protocol):
+    """An author whose model can be fine-tuned. `tuned_where`: "local", or by its "server"."""
+
+    tuned_where: str
+
+    def tuned(self, *, title: str, result: str) -> Author:
+        """Return the author of the tuned model: `result` is an adapter's folder, or a name."""
+        ...
 
 
 class Author(Protocol):

@@ -49,14 +49,16 @@ class OpenAIAuthor:
     Args:
         model: its name on that server.
         base_url, api_key, api_key_env, timeout_s: see Connection.
-        prices: US dollars per million tokens, {model: {"input": 0.4, "output": 1.6}}; the
-            model "*" stands for every other. Without a price, the cost is unknown, not nought.
+        prices: US dollars per million tokens, {model: {"input": 0.4, "output": 1.6,
+            "training": 3}}; the model "*" stands for every other. Without a price, the cost is
+            unknown, not nought.
         batch: captions per answer.
         sends_seed: off for servers that refuse the field.
         extra: further fields of each request, such as {"temperature": 0.9}.
     """
 
     needs_worker = True
+    tuned_where = "server"
 
     def __init__(
         self,
@@ -76,6 +78,13 @@ class OpenAIAuthor:
         self.title = title or f"Language model {model}"
         self.version = f"{model}/{ASKING_VERSION}"[:60]
         where = {"base_url": base_url, "api_key": api_key, "api_key_env": api_key_env}
+        self._options: dict[str, Any] = {
+            **where,
+            "timeout_s": timeout_s,
+            "batch": batch,
+            "sends_seed": sends_seed,
+            "extra": extra,
+        }
         self.connection = Connection(**where, timeout_s=timeout_s)
         self._quick = Connection(**where, timeout_s=min(timeout_s, LIST_TIMEOUT_S))
         self.prices = prices or {}
@@ -111,6 +120,19 @@ class OpenAIAuthor:
             return [ServedModel(name, ends) for name, ends in models_of(page)]
         except ValueError:
             raise UnusableAnswerError(f"{self.connection.base_url} lists no models.") from None
+
+    def tuned(self, *, title: str, result: str) -> OpenAIAuthor:
+        """Return the same with the model `result`, at the plain one's price."""
+        price = self.price
+        prices = self.prices if price is None else {**self.prices, result: price}
+        return OpenAIAuthor(
+            **{**self._options, "model": result, "title": title, "prices": prices},
+        )
+
+    def training_usd(self, tokens: int) -> Decimal | None:
+        """Return what training on so many tokens costs; None where no price is known."""
+        price = (self.price or {}).get("training")
+        return None if price is None else Decimal(str(price)) * tokens / 1_000_000
 
     def estimate_usd(self, request: WriteRequest) -> Decimal | None:
         """Return what writing may cost at most: three times what good answers take."""

@@ -37,6 +37,7 @@ class TransformersAuthor:
     """
 
     needs_worker = True
+    tuned_where = "local"
 
     def __init__(
         self,
@@ -59,6 +60,18 @@ class TransformersAuthor:
     def write(self, request: WriteRequest) -> WriteResult:
         """Return up to `count` captions; see the contract and `asking`. Raises ServiceError."""
         return gather(request, self._answer, batch=self.batch, as_lines=True)
+
+    def tuned(self, *, title: str, result: str) -> TransformersAuthor:
+        """Return the same with another adapter, that of the folder `result`."""
+        return TransformersAuthor(
+            model=self.model,
+            adapter=result,
+            device=self.device,
+            batch=self.batch,
+            temperature=self._temperature,
+            max_tokens=self._max_tokens,
+            title=title,
+        )
 
     def estimate_usd(self, request: WriteRequest) -> Decimal:
         """Return 0: the machine is ours."""

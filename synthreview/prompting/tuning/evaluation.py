@@ -1,4 +1,4 @@
-"""The tuned author beside the plain one: the same requests, the same gate, three numbers.
+"""The tuned author beside the plain one: the same requests, the same gate, the same numbers.
 
 Ask for classes that were held out of the training file; else the tuned one is praised for
 what it remembers. Approval by people comes later, from the review. Knows nothing of Django.
@@ -11,16 +11,9 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from synthreview.lib.outcomes import ServiceError
 from synthreview.lib.text import normalised
 from synthreview.prompting import gate
-from synthreview.prompting.authors.base import (
-    Author,
-    Caption,
-    Usage,
-    WriteRequest,
-    used_before,
-)
+from synthreview.prompting.authors.base import Caption, WriteRequest
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,46 +38,33 @@ class AuthorEvaluation:
     distinct_1: float
     distinct_2: float
     reasons: dict[str, int]
-    usage: Usage
-    errors: tuple[str, ...] = ()
+
+    @property
+    def gate_pass_percent(self) -> int:
+        return round(100 * self.gate_pass_rate)
+
+    @property
+    def coverage_percent(self) -> int | None:
+        return None if self.coverage is None else round(100 * self.coverage)
 
 
-@dataclass(frozen=True, slots=True)
-class Comparison:
-    """Two authors on the same requests."""
-
-    plain: AuthorEvaluation
-    tuned: AuthorEvaluation
+Answer = tuple[WriteRequest, int, Sequence[gate.Judged]]  # of one class: what, how many, what came
 
 
-def compare(plain: Author, tuned: Author, requests: Sequence[WriteRequest]) -> Comparison:
-    """Have both write for every request, and judge them alike."""
-    return Comparison(evaluate(plain, requests), evaluate(tuned, requests))
-
-
-def evaluate(author: Author, requests: Iterable[WriteRequest]) -> AuthorEvaluation:
-    """Have the author write for every request; its failures are counted, not raised."""
+def assess(answers: Iterable[Answer]) -> AuthorEvaluation:
+    """Return what an author made of the requests; compare authors on the same ones only."""
     asked = written = 0
-    kept, reasons, errors = list[Caption](), dict[str, int](), list[str]()
-    usage = Usage()
+    kept, reasons = list[Caption](), dict[str, int]()
     values, pairs = _Covered(), _Covered()
-    for request in requests:
-        asked += request.count
+    for request, count, judged in answers:
+        asked += count
         values.want(_values(request))
         pairs.want(_pairs(_values(request)))
-        try:
-            result = author.write(request)
-        except ServiceError as error:
-            usage += used_before(error)
-            errors.append(str(error))
-            continue
-        usage += result.usage
-        written += len(result)
-        judged = gate.check(result, rules_for(request))
-        for one in judged.judged:
+        written += len(judged)
+        for one in judged:
             for reason in one.reasons:
                 reasons[reason.code] = reasons.get(reason.code, 0) + 1
-        passed = [one.caption for one in judged.of(gate.Outcome.KEPT)]
+        passed = [one.caption for one in judged if one.outcome is gate.Outcome.KEPT]
         kept += passed
         for caption in passed:
             said = {(request.class_name, axis, normalised(w)) for axis, w in caption.slots.items()}
@@ -100,17 +80,6 @@ def evaluate(author: Author, requests: Iterable[WriteRequest]) -> AuthorEvaluati
         distinct_1=distinct_n([caption.text for caption in kept], 1),
         distinct_2=distinct_n([caption.text for caption in kept], 2),
         reasons=reasons,
-        usage=usage,
-        errors=tuple(errors),
-    )
-
-
-def rules_for(request: WriteRequest) -> gate.GateRules:
-    """Return the gate's rules for what was asked."""
-    return gate.GateRules(
-        names=(request.class_name, *request.synonyms),
-        axes={axis: [words for _, words in choices] for axis, choices in request.axes.items()},
-        language=request.language,
     )
 
 

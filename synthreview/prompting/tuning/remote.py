@@ -39,7 +39,10 @@ STATES = {
 
 @dataclass(frozen=True, slots=True)
 class RemoteJob:
-    """A job as the server tells of it. `tuned_model` is empty until it succeeded."""
+    """A job as the server tells of it. `tuned_model` is empty until it succeeded.
+
+    By `file_id`, the file that was sent for it, a job is known again whose answer was lost.
+    """
 
     id: str
     state: JobState
@@ -47,6 +50,7 @@ class RemoteJob:
     tuned_model: str = ""
     trained_tokens: int | None = None
     error: str = ""
+    file_id: str = ""
 
     @property
     def is_open(self) -> bool:
@@ -160,4 +164,5 @@ class RemoteTuning:
             str(getattr(job, "fine_tuned_model", None) or ""),
             tokens if isinstance(tokens, int) else None,
             self._connection.hide_key(str(error or ""))[:500],
+            str(getattr(job, "training_file", None) or ""),
         )

@@ -11,7 +11,6 @@ from synthreview.lib.outcomes import PermanentError
 from synthreview.prompting.authors.base import WriteRequest
 from synthreview.prompting.authors.openai import OpenAIAuthor
 from synthreview.prompting.authors.openai_connection import Connection
-from synthreview.prompting.tuning.evaluation import compare
 from synthreview.prompting.tuning.file import Example, chat_rows, preference_rows, to_jsonl
 from synthreview.prompting.tuning.remote import JobState, RemoteTuning
 from tests.servers_fake.openai_server import FakeOpenAI
@@ -52,14 +51,11 @@ def test_a_file_becomes_a_model_that_is_an_author(
     assert states == [JobState.WAITING, JobState.RUNNING, JobState.SUCCEEDED]
     assert job.trained_tokens == 1234
     assert ":dogs:" in job.tuned_model
-    plain, tuned = (
-        OpenAIAuthor(model=model, base_url=server.base_url)
-        for model in ("test-model", job.tuned_model)
-    )
+    plain = OpenAIAuthor(model="test-model", base_url=server.base_url)
+    tuned = plain.tuned(title="Tuned", result=job.tuned_model)
     assert tuned.health() == []
-    result = compare(plain, tuned, [WriteRequest("cat", "", {}, 4, open_slot="")])
-    assert result.tuned.written == result.plain.written == 4
-    assert result.tuned.gate_pass_rate == 1
+    assert len(tuned.write(WriteRequest("cat", "", {}, 4, open_slot=""))) == 4
+    assert server.chats[-1]["model"] == job.tuned_model
 
 
 def test_preference_pairs_go_by_their_own_method(
@@ -91,9 +87,12 @@ def test_events_come_oldest_first(tuning: RemoteTuning, chats: Path) -> None:
     assert len(tuning.events(job.id, limit=2)) == 2
 
 
-def test_what_was_sent_can_be_found_again(tuning: RemoteTuning, chats: Path) -> None:
+def test_what_was_sent_can_be_found_again(
+    server: FakeOpenAI, tuning: RemoteTuning, chats: Path
+) -> None:
     job = tuning.create(file_id=tuning.upload(chats), model="test-model")
-    assert [one.id for one in tuning.recent()] == [job.id]
+    assert [(one.id, one.file_id) for one in tuning.recent()] == [(job.id, job.file_id)]
+    assert job.file_id in server.files
 
 
 def test_what_the_server_will_not_take_is_told_in_its_words(

@@ -199,7 +199,7 @@ class Command(DatasetCommand):
         with self.bar(total=total, unit="captions") as bar:
             bar.disable = bar.disable or options["verbosity"] == 0
             while calls.open().exists():
-                gate = gate_of(service_of(ordered[0].author))
+                gate = gate_of(service_of(ordered[0].server))
                 if gate is not None and gate.needs_person:
                     raise CommandError(
                         f"{ordered[0].author} is paused: {one_line(gate.reason)}. What waits is "
