@@ -17,6 +17,7 @@ from synthreview.review.outcomes import OutcomeTeller, tell_outcomes
 from synthreview.review.queue import free_expired
 from synthreview.review.ranking_services import plan_rankings
 from synthreview.scoring.services import plan_scoring
+from synthreview.spending.services import tidy_spool
 from synthreview.work.services import note_sweeper, sweep
 
 
@@ -34,6 +35,7 @@ STEPS = (
     Step("plan scoring of new images", 1, partial(plan_scoring, recent_only=True)),
     Step("put scored images into the queue", 1, partial(admit, recent_only=True)),
     Step("take back and enqueue durable work", 5, sweep),
+    Step("use paid answers that came late", 30, tidy_spool),
     Step("set the share of audits", 5, steer),
     Step("free review leases that ran out", 10, free_expired),
     Step("plan scoring of any image left out", 60, plan_scoring),

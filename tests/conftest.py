@@ -47,6 +47,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="sqlite: all tests; postgresql: those that use the database, without a browser "
         "(TEST_DATABASE_URL names a server, else one is started)",
     )
+    parser.addoption(
+        "--long-faults",
+        type=Path,
+        help="run tests/faults in its long form, too, and write its figures to this file",
+    )
 
 
 @pytest.hookimpl(tryfirst=True)  # before pytest-django reads the settings

@@ -285,7 +285,10 @@ def _input_of(call: Call, position: int, image: GeneratedImage | ReferenceImage)
 
 @transaction.atomic
 def stop_run(run: Run) -> int:
-    """Cancel what has not been sent; what is being drawn comes to its end. Returns how many.
+    """Cancel what waits; what is being drawn comes to its end. Returns how many.
+
+    What waits to be asked once more, because its first answer never came, may have been charged:
+    it ends UNKNOWN and keeps its money reserved until a person decides.
 
     A call whose answer lies in the spool is paid for: it goes on, and its images arrive. What an
     interruptible generator draws is cancelled too: it costs nothing, and its worker, which
@@ -299,14 +302,15 @@ def stop_run(run: Run) -> int:
             continue
         # One by one and conditional: a worker may claim any of them meanwhile.
         same = run.calls.filter(pk=call.pk, state=call.state, lease_token=call.lease_token)
+        is_unknown = call.sent_at is not None and call.may_cost
         if same.update(
-            state=WorkState.CANCELLED,
+            state=WorkState.UNKNOWN if is_unknown else WorkState.CANCELLED,
             settled_at=Now(),
             lease_token=None,
             lease_expires_at=None,
         ):
             stopped += 1
-            freed += call.estimated_micro_usd
+            freed += 0 if is_unknown else call.estimated_micro_usd
     Budget.objects.settle(run.dataset_id, estimated_micro_usd=freed, billed_micro_usd=0)
     return stopped
 

@@ -219,7 +219,12 @@ def _resolve(request: HttpRequest, dataset: Dataset, calls: QuerySet[Call]) -> N
     except OverBudgetError as error:
         messages.error(request, str(error))
     else:
-        messages.success(request, f"{resolved} calls decided.")
+        if outcome == Outcome.LOOK_UP and not resolved:
+            messages.warning(request, "No answer has come, and to ask again would cost again.")
+        elif outcome == Outcome.LOOK_UP:
+            messages.success(request, f"{resolved} calls go on: nothing is charged twice.")
+        else:
+            messages.success(request, f"{resolved} calls decided.")
 
 
 # --- Bytes ----------------------------------------------------------------------

@@ -117,7 +117,8 @@ class PaidWork(DurableWork):
     """One call to a service that may cost money, on record before its bytes leave.
 
     UNKNOWN: it was sent and no outcome is proven; it is never resent by itself except
-    where the service takes an idempotency key. Subclasses name the dataset that pays.
+    where the service takes an idempotency key. FAILED with an answer still in the spool: that
+    answer is paid for and in `billed`. Subclasses name the dataset that pays.
     """
 
     idempotency_key = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
@@ -160,17 +161,34 @@ class PaidWork(DurableWork):
         raise NotImplementedError
 
     @property
+    def may_cost(self) -> bool:
+        """Whether sending it may have cost anything; what is drawn at home does not."""
+        return self.estimated_micro_usd > 0
+
+    @property
     def spool_key(self) -> str:
         return str(self.idempotency_key)
 
     def lease_lost_state(self) -> WorkState:
-        """A paid call that was sent and never answered is not sent again by itself."""
-        if self.sent_at and not spool.exists(self.spool_key) and not self.is_repeatable:
-            return WorkState.UNKNOWN
-        return super().lease_lost_state()
+        """A paid call that was sent and never answered is not sent again by itself.
+
+        With an idempotency key it is, as often as anything; after that it is unknown too.
+        """
+        state = super().lease_lost_state()
+        is_last = state == WorkState.FAILED and self.may_cost
+        if self.sent_at and (is_last or not self.is_repeatable):
+            return state if spool.exists(self.spool_key) else WorkState.UNKNOWN
+        return state
 
     def set_aside(self) -> None:
-        """Free what the call reserved; what is spooled stays, and a retry reads it."""
+        """Free what the call reserved; what is spooled is paid for, and a retry reads it."""
+        billed = spool.cost_micro_usd(self.spool_key)
+        if billed:
+            type(self)._default_manager.filter(pk=self.pk).update(
+                billed_micro_usd=F("billed_micro_usd") + billed
+            )
         Budget.objects.settle(
-            self.payer_id, estimated_micro_usd=self.estimated_micro_usd, billed_micro_usd=0
+            self.payer_id,
+            estimated_micro_usd=self.estimated_micro_usd,
+            billed_micro_usd=billed,
         )

@@ -77,7 +77,8 @@ def perform(
             # The answer is safe: it becomes rows as soon as the disk has room again.
             manager.postpone(row.pk, token, delay_s=2.0 ** min(row.attempts, 5), error=said)
         else:
-            _settle(row, token, WorkState.FAILED, error=said)
+            billed = spool.cost_micro_usd(row.spool_key)
+            _settle(row, token, WorkState.FAILED, error=said, billed_micro_usd=billed)
 
 
 def _send(
@@ -147,11 +148,18 @@ def _settle(
 
 
 def _end_with(row: PaidWork, token: uuid.UUID, error: ServiceError) -> None:
-    """End the call or put it off, by the kind of error."""
+    """End the call or put it off, by the kind of error.
+
+    An earlier try of the same call may have been charged without an answer (`row` is as it was
+    when this one began): then no fault of this one proves that nothing was.
+    """
     manager = type(row)._default_manager
+    was_sent = row.sent_at is not None
+    # Nothing was charged by this try: as if never sent.
+    unsent = {} if was_sent else {"sent_at": None}
     if isinstance(error, OutOfCreditError):
-        # Nothing was charged. The gate is shut until a person opens it, and the call waits.
-        manager.held(row.pk, token).update(sent_at=None, attempts=F("attempts") - 1)
+        # The gate is shut until a person opens it, and the call waits.
+        manager.held(row.pk, token).update(attempts=F("attempts") - 1, **unsent)
         manager.postpone(row.pk, token, delay_s=gates.PERSON_S, error=str(error))
         return
     may_repeat = isinstance(error, TransientError) or (
@@ -159,9 +167,11 @@ def _end_with(row: PaidWork, token: uuid.UUID, error: ServiceError) -> None:
     )
     if may_repeat and row.attempts < row.MAX_ATTEMPTS:
         delay_s = getattr(error, "retry_after_s", None) or 2.0**row.attempts
-        if isinstance(error, TransientError):  # nothing was charged: as if never sent
-            manager.held(row.pk, token).update(sent_at=None)
+        if isinstance(error, TransientError) and unsent:
+            manager.held(row.pk, token).update(**unsent)
         manager.postpone(row.pk, token, delay_s=delay_s, error=str(error))
         return
-    unknown = isinstance(error, OutcomeUnknownError) and not row.is_repeatable
+    unknown = (isinstance(error, OutcomeUnknownError) or was_sent) and (
+        row.may_cost or not row.is_repeatable
+    )
     _settle(row, token, WorkState.UNKNOWN if unknown else WorkState.FAILED, error=str(error))

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from django.db import models, transaction
 from django.db.models import F
+from django.db.models.functions import Now
 
 from synthreview.catalog.models import Dataset
 from synthreview.lib.money import dollars
 from synthreview.spending import spool
 from synthreview.spending.models import Budget, PaidWork
 from synthreview.work.models import WorkState
-from synthreview.work.services import retry
+from synthreview.work.services import enqueue_on_commit, retry, work_models
+
+AT_ONCE = 200  # keys in one query: SQLite takes no more than 999
 
 
 class OverBudgetError(ValueError):
@@ -54,8 +57,9 @@ def reserve(dataset: Dataset, amount_micro_usd: int) -> None:
 
 
 class Outcome(models.TextChoices):
-    """What a person found out about a call whose outcome was unknown."""
+    """What a person wants of a call whose outcome is unknown, or found out about it."""
 
+    LOOK_UP = "look-up", "Look again for the answer"
     CHARGED = "charged", "It was charged, and nothing came"
     FREE = "free", "It was not charged"
     AGAIN = "again", "Count it as charged, and send it again"
@@ -65,9 +69,18 @@ class Outcome(models.TextChoices):
 def resolve_unknown(dataset: Dataset, calls: Sequence[PaidWork], outcome: str) -> int:
     """End calls of unknown outcome as a person decided; returns how many.
 
-    CHARGED and AGAIN book what the call may have cost; AGAIN sends a new one beside it and
-    reserves its money once more. Raises OverBudgetError, and then nothing changed.
+    A call whose answer has arrived since is not unknown: it becomes rows, whatever was decided.
+    LOOK_UP asks once more where the service takes the idempotency key, which charges nothing
+    twice; elsewhere there is only the spool to look in. CHARGED and AGAIN book what the call
+    may have cost; AGAIN sends a new one beside it and reserves its money once more. Raises
+    OverBudgetError, and then nothing changed.
     """
+    found = [call for call in calls if spool.exists(call.spool_key)]
+    calls = [call for call in calls if call not in found]
+    if outcome == Outcome.LOOK_UP:
+        found += [call for call in calls if call.is_repeatable]
+        calls = []
+    taken_up = take_up(found)
     resolved: list[PaidWork] = []
     for call in calls:
         billed = 0 if outcome == Outcome.FREE else call.estimated_micro_usd
@@ -90,7 +103,57 @@ def resolve_unknown(dataset: Dataset, calls: Sequence[PaidWork], outcome: str) -
             )
     if outcome == Outcome.AGAIN:
         retry_paid(dataset, resolved)
-    return len(resolved)
+    return taken_up + len(resolved)
+
+
+@transaction.atomic
+def take_up(calls: Sequence[PaidWork]) -> int:
+    """Let calls of unknown outcome go on under their own key; returns how many.
+
+    Only for calls whose answer lies in the spool, or whose service takes the key: their money
+    is still reserved, and nothing is charged for twice.
+    """
+    going_on = []
+    for call in calls:
+        won = (
+            type(call)
+            ._default_manager.filter(pk=call.pk, state=WorkState.UNKNOWN)
+            .update(state=WorkState.READY, attempts=0, due_at=Now(), settled_at=None, error="")
+        )
+        if won:
+            call.attempts = 0
+            going_on.append(call)
+    enqueue_on_commit(going_on)
+    return len(going_on)
+
+
+def tidy_spool() -> dict[str, int]:
+    """Use answers that arrived after their call was given up; drop those that are rows already.
+
+    A worker that was taken for dead may only have been slow: what it spooled proves the outcome.
+    """
+    told = {"taken_up": 0, "dropped": spool.drop_old_drafts()}
+    kinds = [model for model in work_models() if issubclass(model, PaidWork)]
+    for keys in batched([key for key in spool.all_keys() if _is_uuid(key)], AT_ONCE):
+        for model in kinds:
+            rows = model._default_manager.filter(idempotency_key__in=keys)
+            told["taken_up"] += take_up(list(rows.filter(state=WorkState.UNKNOWN)))
+            for row in rows.filter(state=WorkState.DONE):
+                spool.clear(row.spool_key)
+                told["dropped"] += 1
+    return told
+
+
+def batched(keys: list[str], size: int) -> Iterator[list[str]]:
+    for at in range(0, len(keys), size):
+        yield keys[at : at + size]
+
+
+def _is_uuid(text: str) -> bool:
+    try:
+        return str(uuid.UUID(text)) == text
+    except ValueError:
+        return False
 
 
 @transaction.atomic
@@ -99,12 +162,25 @@ def retry_paid(dataset: Dataset, calls: Sequence[PaidWork]) -> int:
 
     Raises OverBudgetError.
     """
-    reserve(dataset, sum(call.estimated_micro_usd for call in calls))
+    renewed = []
+    needed = 0
     for call in calls:
-        # A new key, or the service would give the same useless answer again; but an answer
-        # that was spooled is paid for, and is used.
-        renewed = {} if spool.exists(call.spool_key) else {"idempotency_key": uuid.uuid4()}
-        type(call)._default_manager.filter(pk=call.pk, state=WorkState.FAILED).update(
-            sent_at=None, **renewed
-        )
-    return retry(calls)
+        # Conditional: a double click reserves once.
+        failed = type(call)._default_manager.filter(pk=call.pk, state=WorkState.FAILED)
+        booked = 0
+        if spool.exists(call.spool_key):
+            # It is paid for and is used: what was booked of it is booked when its rows come.
+            booked = min(spool.cost_micro_usd(call.spool_key), call.billed_micro_usd)
+            won = failed.update(sent_at=None, billed_micro_usd=F("billed_micro_usd") - booked)
+        else:
+            # A new key, or the service would give the same useless answer again.
+            won = failed.update(sent_at=None, idempotency_key=uuid.uuid4())
+        if won:
+            renewed.append(call)
+            needed += call.estimated_micro_usd - booked
+            Budget.objects.settle(dataset.pk, estimated_micro_usd=-booked, billed_micro_usd=-booked)
+    if needed > 0:
+        reserve(dataset, needed)
+    else:
+        Budget.objects.settle(dataset.pk, estimated_micro_usd=-needed, billed_micro_usd=0)
+    return retry(renewed)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import time
 from pathlib import Path
 from typing import Any
 
 from django.conf import settings
 
 from synthreview.lib.blobs import write_atomically
+
+DRAFT_S = 24 * 3600
 
 
 def path(key: str) -> Path:
@@ -27,6 +31,27 @@ def read(key: str) -> dict[str, Any] | None:
     except FileNotFoundError:
         return None
     return answer
+
+
+def cost_micro_usd(key: str) -> int:
+    """Return what the answer in the spool cost; 0 where there is none."""
+    return int((read(key) or {}).get("cost_micro_usd", 0))
+
+
+def all_keys() -> list[str]:
+    """Return the keys of all answers in the spool, drafts left out."""
+    return [path.stem for path in Path(settings.SPOOL_DIR).glob("[!.]*.json")]
+
+
+def drop_old_drafts() -> int:
+    """Remove what killed workers left half-written a day ago or longer; returns how many."""
+    dropped = 0
+    for draft in Path(settings.SPOOL_DIR).glob(".*.part"):
+        with contextlib.suppress(FileNotFoundError):  # its writer has just renamed it
+            if time.time() - draft.stat().st_mtime > DRAFT_S:
+                draft.unlink()
+                dropped += 1
+    return dropped
 
 
 def exists(key: str) -> bool:

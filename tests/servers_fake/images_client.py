@@ -65,6 +65,11 @@ class ImagesServer:
         """Let the next paid calls go so: {"do": "late", "seconds": 2}, or a bare name."""
         self._ask("script", [{"do": step} if isinstance(step, str) else step for step in steps])
 
+    def script_for(self, prompt: str, *steps: dict[str, Any] | str) -> None:
+        """Let the next paid calls for this prompt go so, whatever the script says."""
+        told = [{"do": step} if isinstance(step, str) else step for step in steps]
+        self._ask("script_for", {prompt: told})
+
     def always(self, step: dict[str, Any] | str | None) -> None:
         """Let every call that no script is left for go so; None makes it answer well again."""
         self._ask("always", {"do": step} if isinstance(step, str) else step or {})

@@ -11,6 +11,7 @@ prints its base address. Beside the protocol it answers:
     GET  /_fake/ledger    every paid call: key, count, charge, what became of the answer
     GET  /_fake/requests  every request: path, headers, fields, files' sizes
     POST /_fake/script    a JSON list of steps for the next paid calls, one each
+    POST /_fake/script_for  {"a prompt": [steps]} for the calls of that prompt
     POST /_fake/always    one step (or {}) for every call that no script is left for
     POST /_fake/reset     forget scripts, requests and the ledger
 
@@ -118,6 +119,7 @@ class State:
         self.requests: list[Body] = []
         self.ledger: list[Entry] = []
         self.script: deque[Body] = deque()
+        self.script_for: dict[str, deque[Body]] = {}
         self.always: Body = {}
         self.lots = random.Random(0)
         self.files: dict[str, bytes] = {}
@@ -125,8 +127,10 @@ class State:
         self.key_locks: dict[str, threading.Lock] = {}
         self.serial = itertools.count(1)
 
-    def next_step(self) -> Body:
+    def next_step(self, prompt: str) -> Body:
         with self.lock:
+            if self.script_for.get(prompt):
+                return self.script_for[prompt].popleft()
             step = self.script.popleft() if self.script else self.always or {"do": "answer"}
             if step["do"] == "chance":
                 lot = self.lots.random()
@@ -233,6 +237,11 @@ class Handler(BaseHTTPRequestHandler):
             with state.lock:
                 state.script.extend(json.loads(data))
             self._json(200, {})
+        elif self.path == "/_fake/script_for":
+            with state.lock:
+                for prompt, steps in json.loads(data).items():
+                    state.script_for[prompt] = deque(steps)
+            self._json(200, {})
         elif self.path == "/_fake/always":
             with state.lock:
                 state.always = json.loads(data)
@@ -242,6 +251,7 @@ class Handler(BaseHTTPRequestHandler):
             with state.lock:
                 for kept in (state.requests, state.ledger, state.script, state.by_key):
                     kept.clear()
+                state.script_for.clear()
                 state.always = {}
             self._json(200, {})
         else:
@@ -290,7 +300,9 @@ class Handler(BaseHTTPRequestHandler):
             return
         key = self.headers.get(state.idempotency_header or "-", "")
         if not key:
-            self._perform(ask, self.headers.get("x-client-request-id", ""))
+            # It charges each time, and only notes what it was called.
+            named = self.headers.get("idempotency-key", "")
+            self._perform(ask, named or self.headers.get("x-client-request-id", ""))
             return
         with state.lock:
             lock = state.key_locks.setdefault(key, threading.Lock())
@@ -308,7 +320,7 @@ class Handler(BaseHTTPRequestHandler):
             raise RefusalError(404, f"The model `{name}` does not exist", "model_not_found")
 
     def _perform(self, ask: Ask, key: str) -> None:
-        step = self.state.next_step()
+        step = self.state.next_step(ask.prompt)
         name = step["do"]
         if name not in STEPS:
             raise KeyError(name)
