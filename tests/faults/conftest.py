@@ -67,4 +67,6 @@ def site(_site: Site, transactional_db: None, settings: Any, redis_url: str) -> 
     _site.keep_up()
     yield _site
     flush_redis()
+    _site.stop_sweeper()
+    _site.fall_silent()
     generator.cache_clear()

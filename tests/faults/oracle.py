@@ -15,13 +15,13 @@ from pathlib import Path
 from typing import Any
 
 from django.conf import settings
-from django.db.models import Q, Sum
+from django.db.models import Q
 
 from synthreview.catalog import storage
 from synthreview.generation.models import Call, GeneratedImage
 from synthreview.lib.images import RENDITIONS_PX, BadImageError, decode
 from synthreview.spending import spool
-from synthreview.spending.models import Budget
+from synthreview.spending.models import Budget, PaidWork
 from synthreview.work.models import OPEN_STATES, WorkState
 from synthreview.work.services import work_models
 
@@ -32,6 +32,12 @@ def everything(ledger: Ledger | None = None) -> list[str]:
     """Return all that is wrong; the ledger's part is left out where there is none."""
     found = [*overdue(), *leases(), *images(), *blobs(), *spooled(), *budgets()]
     return found if ledger is None else found + charges(ledger)
+
+
+def paid_work() -> list[PaidWork]:
+    """Return every call that may cost money, of whatever kind."""
+    kinds = [model for model in work_models() if issubclass(model, PaidWork)]
+    return [row for kind in kinds for row in kind._default_manager.select_related()]
 
 
 def open_calls() -> list[str]:
@@ -105,7 +111,7 @@ def blobs() -> list[str]:
 def spooled() -> list[str]:
     """5: every answer in the spool is whole, and belongs to a call that may still need it."""
     found = []
-    calls = {call.spool_key: call for call in Call.objects.all()}
+    calls = {call.spool_key: call for call in paid_work()}
     for key in spool.all_keys():
         try:
             json.loads(spool.path(key).read_bytes())
@@ -115,18 +121,19 @@ def spooled() -> list[str]:
         if call is None:
             found.append(f"spool {key} belongs to no call")
         elif call.state == WorkState.UNKNOWN:
-            found.append(f"call {call.pk} is unknown and its answer lies in the spool")
+            found.append(f"{call} is unknown and its answer lies in the spool")
     return found
 
 
 def budgets() -> list[str]:
     """4: what is spent is what was billed, what is reserved is what is open or unknown."""
     found = []
+    calls = paid_work()
     for budget in Budget.objects.select_related("dataset"):
-        calls = Call.objects.filter(run__dataset=budget.dataset)
-        billed = calls.aggregate(sum=Sum("billed_micro_usd", default=0))["sum"]
-        held = calls.filter(state__in=[*OPEN_STATES, WorkState.UNKNOWN])
-        reserved = held.aggregate(sum=Sum("estimated_micro_usd", default=0))["sum"]
+        ours = [call for call in calls if call.payer_id == budget.dataset_id]
+        billed = sum(call.billed_micro_usd for call in ours)
+        held = [call for call in ours if call.state in (*OPEN_STATES, WorkState.UNKNOWN)]
+        reserved = sum(call.estimated_micro_usd for call in held)
         gone = budget.spent_micro_usd + budget.reserved_micro_usd
         if budget.spent_micro_usd != billed:
             found.append(f"{budget}: {budget.spent_micro_usd} spent, {billed} billed")

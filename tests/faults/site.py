@@ -145,6 +145,10 @@ class Site:
             kill_group(child)
         self.workers = []
 
+    def fall_silent(self) -> None:
+        """Return once no worker has a job any more: emptying the tables would wait for it."""
+        until(lambda: not any(children_of(child.process.pid) for child in self.workers))
+
     @contextlib.contextmanager
     def held_still(self) -> Iterator[None]:
         """Let no worker see what is ordered until all is planned."""

@@ -137,10 +137,10 @@ def test_no_room_for_a_kind_of_file(site: Site, figures: Figures, part: str) -> 
 
 @pytest.fixture
 def small_disk(site: Site) -> Iterator[Path]:
-    """Let the blobs lie on a file system of 1 MB of their own."""
+    """Let the blobs lie on a file system of 8 MB of their own."""
     folder = site.folder / "blobs"
     folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder)]
+    mount = ["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(folder)]
     if os.geteuid() != 0 or not shutil.which("mount"):
         pytest.skip("to mount a small file system takes root")
     if subprocess.run(mount, capture_output=True, check=False).returncode:
