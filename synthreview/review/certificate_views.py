@@ -15,6 +15,7 @@ from synthreview.catalog.permissions import Action
 from synthreview.review import certifying
 from synthreview.review.certificate import Bound
 from synthreview.review.certifying import Certificate, percent
+from synthreview.review.models import Certification
 from synthreview.review.promises import promise
 
 # The chart's own units; the page scales it.
@@ -31,6 +32,7 @@ def certificate(request: HttpRequest, slug: str) -> HttpResponse:
         "certificate": None,
         "policy": dataset.policy,
         "audit_share": percent(dataset.policy.current_audit_share, up=False),
+        "ended": [_ended(one) for one in certifying.ended_certifications(dataset)],
     }
     if certification:
         context |= _context(dataset, certifying.certificate_of(certification))
@@ -75,6 +77,17 @@ def end(request: HttpRequest, slug: str) -> HttpResponse:
         certifying.end_certification(certification)
         messages.success(request, "The certificate is ended. Decisions stay as they are.")
     return redirect("certificate", dataset.slug)
+
+
+def _ended(certification: Certification) -> dict[str, Any]:
+    figures = certification.closed_with or {}
+    return {
+        "row": certification,
+        "target": percent(certification.target_error),
+        "confidence": percent(certification.confidence, up=False),
+        "error": percent(figures["error_at_most"]) if figures else "",
+        "figures": figures,
+    }
 
 
 def _context(dataset: Dataset, found: Certificate) -> dict[str, Any]:

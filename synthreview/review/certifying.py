@@ -1,7 +1,7 @@
 """What the certificate says: rows become looks, and looks become bounds.
 
-The statistics are certificate.py's, the populations cohorts.py's. Nothing is stored: the
-certificate is a function of the rows, so that an undone decision changes it, and anyone can
+The statistics are certificate.py's, the populations cohorts.py's. While it runs nothing is stored:
+the certificate is a function of the rows, so that an undone decision changes it, and anyone can
 compute it again from its log. docs/certificate.md tells it all.
 """
 
@@ -19,7 +19,7 @@ from django.db.models import F
 
 from synthreview.accounts.models import User
 from synthreview.catalog.models import Dataset, QualityPolicy
-from synthreview.review import steering
+from synthreview.review import cohorts, steering
 from synthreview.review.certificate import (
     Bound,
     Look,
@@ -32,7 +32,6 @@ from synthreview.review.certificate import (
 from synthreview.review.cohorts import (
     CertificationError,
     depart,
-    end_certification,
     extend_certification,
     open_certification,
     start_certification,
@@ -52,7 +51,6 @@ from synthreview.review.models import (
 
 __all__ = [
     "CertificationError",
-    "end_certification",
     "extend_certification",
     "open_certification",
     "start_certification",
@@ -412,6 +410,38 @@ def steer() -> int:
 
 
 _seen: dict[int, int] = {}  # of this process: the last decision that was steered by
+
+
+# --- The end ------------------------------------------------------------------------------
+
+
+@transaction.atomic
+def end_certification(certification: Certification) -> None:
+    """End it, and keep what it says in this moment. Ending it twice changes nothing."""
+    if certification.ended_at is None:
+        certification.closed_with = closing_figures(certificate_of(certification))
+        certification.save(update_fields=["closed_with"])
+    cohorts.end_certification(certification)
+
+
+def closing_figures(certificate: Certificate) -> dict[str, Any]:
+    """Return what stays on record of a certificate: counts, and shares as 0..1."""
+    bound = certificate.bound
+    return {
+        "population": bound.population,
+        "reviewed": bound.reviewed,
+        "audits": bound.audits,
+        "found_bad": bound.found_bad,
+        "remaining_bad_at_most": bound.remaining_bad,
+        "error_at_most": bound.error,
+        "is_met": certificate.is_met,
+    }
+
+
+def ended_certifications(dataset: Dataset) -> list[Certification]:
+    """Return the earlier certificates, latest first."""
+    ended = Certification.objects.filter(dataset=dataset, ended_at__isnull=False)
+    return list(ended.select_related("started_by"))
 
 
 # --- Another round ------------------------------------------------------------------------

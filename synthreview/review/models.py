@@ -68,7 +68,7 @@ class Certification(models.Model):
     """One round of the certificate: what it aims at, over the cohorts of images frozen in it.
 
     Ends when a person ends it; a dataset has one open at most. What it certifies is computed
-    from the rows each time.
+    from the rows each time; `closed_with` keeps what it said in the moment of its end.
     """
 
     dataset = models.ForeignKey(Dataset, on_delete=models.PROTECT, related_name="+")
@@ -80,6 +80,7 @@ class Certification(models.Model):
         settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+"
     )
     ended_at = models.DateTimeField(null=True)
+    closed_with = models.JSONField(null=True)
 
     class Meta:
         ordering = ["-pk"]

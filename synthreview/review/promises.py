@@ -85,9 +85,12 @@ class Promise:
         )
         if self.outside:
             said += f" {self.outside:,} more were approved one by one outside of it."
-        return f"{said} {self._of_mistakes(confidence)}"
+        return f"{said} {self.of_mistakes}"
 
-    def _of_mistakes(self, confidence: str) -> str:
+    @property
+    def of_mistakes(self) -> str:
+        """Return what is known of the reviewers' own mistakes, in a sentence."""
+        confidence = percent(self.certificate.certification.confidence, up=False)
         if self.truth is None:
             return "Mistakes of the reviewers themselves are not included."
         if self.true_error is None:

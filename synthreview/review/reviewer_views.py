@@ -15,10 +15,13 @@ from synthreview.catalog.models import Dataset, Membership
 from synthreview.catalog.pages import open_dataset, signed_in
 from synthreview.catalog.permissions import Action, Role
 from synthreview.review import adjudication, certifying, gold, queue, services
+from synthreview.review.agreement import Share
+from synthreview.review.card import question_context, ticks_of
 from synthreview.review.forms import DecisionForm
-from synthreview.review.models import GoldImage, ImageReview
-from synthreview.review.reasons import REASONS
+from synthreview.review.models import Decision, GoldImage, ImageReview, Purpose
+from synthreview.review.reasons import reasons_for
 from synthreview.review.reviewers import review_stats
+from synthreview.review.sources import sources_of
 
 GOLD_SHOWN = 24
 
@@ -53,11 +56,20 @@ def adjudicate(request: HttpRequest, slug: str) -> HttpResponse:
     card = queue.next_card(dataset=dataset, reviewer=person, adjudicates=True)
     context |= {
         "card": card,
-        "image": card.slot.image if card else None,
-        "looks": adjudication.looks_of(card.slot.image) if card else [],
-        "reasons": REASONS.items(),
         "backlog": adjudication.backlog(dataset, adjudicators_of(dataset)),
+        "can_undo": Decision.objects.filter(
+            dataset=dataset, reviewer=person, purpose=Purpose.ADJUDICATION
+        ).exists(),
     }
+    if card:
+        image = card.slot.image
+        context |= question_context(image) | {
+            "image": image,
+            "looks": adjudication.looks_of(image),
+            "ticks": ticks_of(image),
+            "reasons": reasons_for(image.technique),
+            "sources": sources_of(image),
+        }
     return render(request, "review/adjudicate.html", context)
 
 
@@ -96,8 +108,14 @@ def reviewers(request: HttpRequest, slug: str) -> HttpResponse:
     dataset, context = open_dataset(request, slug, Action.CURATE)
     members = dataset.memberships.exclude(role=Role.VIEWER).select_related("user")
     older = ImageReview.objects.filter(dataset=dataset).judged_by_older_guideline()
+    stats = review_stats(dataset)
     context |= {
-        "stats": review_stats(dataset),
+        "stats": stats,
+        "figures": [
+            (one, _rate(one.agreement), _rate(one.missed), _rate(one.alarmed))
+            for one in stats.reviewers
+        ],
+        "gold_share": certifying.percent(dataset.policy.gold_share),
         "members": [
             (member, AssignmentForm(instance=member, dataset=dataset, prefix=f"m{member.pk}"))
             for member in members.prefetch_related("classes")
@@ -110,6 +128,19 @@ def reviewers(request: HttpRequest, slug: str) -> HttpResponse:
         "candidates": gold.candidates(dataset).select_related("image__label_class")[:GOLD_SHOWN],
     }
     return render(request, "review/reviewers.html", context)
+
+
+def _rate(found: Share) -> dict[str, str] | None:
+    """Return a share as the page shows it, None where nothing was counted."""
+    if not found.of:
+        return None
+    low, high = (
+        certifying.percent(end, up=up) for end, up in ((found.low, False), (found.high, True))
+    )
+    return {
+        "share": f"{found.count:,} of {found.of:,}",
+        "interval": f"{low} to {high}",
+    }
 
 
 @require_POST

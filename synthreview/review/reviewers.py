@@ -11,12 +11,14 @@ from itertools import combinations
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from django.db.models import Count, F
 
 from synthreview.accounts.models import User
 from synthreview.catalog.models import Dataset
 from synthreview.review import gold
 from synthreview.review.agreement import (
+    DawidSkene,
     FloatArray,
     Share,
     agreement_with_others,
@@ -86,8 +88,9 @@ def review_stats(dataset: Dataset) -> ReviewStats:
     )
     users = list(User.objects.filter(pk__in=counts).order_by("username"))
     ratings = _ratings(dataset, users)
-    model = dawid_skene(ratings) if len(ratings) >= ENOUGH_IMAGES else None
-    known = _known_answers(dataset)
+    answers_to_known = list(gold.answers(dataset))
+    model, modelled = _model(ratings, answers_to_known, users)
+    known = _known_answers(answers_to_known)
     pairs = agreement_with_others(ratings)
     rated = ~np.isnan(ratings)
     reviewers = []
@@ -95,7 +98,7 @@ def review_stats(dataset: Dataset) -> ReviewStats:
         answers = known.get(user.pk, [])
         bad = [is_right for is_bad, is_right in answers if is_bad]
         good = [is_right for is_bad, is_right in answers if not is_bad]
-        fits = model is not None and bool(rated[:, place].any())
+        fits = model is not None and bool(modelled[place])
         reviewers.append(
             Reviewer(
                 user=user,
@@ -141,10 +144,30 @@ def _ratings(dataset: Dataset, users: list[User]) -> FloatArray:
     return np.array(ratings, dtype=float).reshape(len(several), len(users))
 
 
-def _known_answers(dataset: Dataset) -> dict[int, list[tuple[bool, bool]]]:
+def _model(
+    ratings: FloatArray, answers: list[Decision], users: list[User]
+) -> tuple[DawidSkene | None, npt.NDArray[np.bool_]]:
+    """Return the error rates by Dawid and Skene, and whose (R,) they say something of.
+
+    The known answers stand beside the images with several looks, their truth fixed.
+    """
+    given: dict[int, dict[int, float]] = defaultdict(dict)
+    truth: dict[int, float] = {}
+    for answer in answers:
+        given[answer.image_id][answer.reviewer_id] = float(answer.verdict == Verdict.REJECT)
+        truth[answer.image_id] = float(answer.image.gold.verdict == Verdict.REJECT)
+    rows = [[by.get(user.pk, np.nan) for user in users] for by in given.values()]
+    known = np.array(rows, dtype=float).reshape(len(rows), len(users))
+    whole = np.concatenate([ratings, known])
+    fixed = np.concatenate([np.full(len(ratings), np.nan), list(truth.values())])
+    fits = len(ratings) >= ENOUGH_IMAGES
+    return (dawid_skene(whole, known=fixed) if fits else None), ~np.isnan(whole).all(axis=0)
+
+
+def _known_answers(answers: list[Decision]) -> dict[int, list[tuple[bool, bool]]]:
     """Return reviewer → (was it bad, were they right), oldest first."""
     known: dict[int, list[tuple[bool, bool]]] = defaultdict(list)
-    for answer in gold.answers(dataset):
+    for answer in answers:
         right = answer.image.gold.verdict
         known[answer.reviewer_id].append((right == Verdict.REJECT, answer.verdict == right))
     return known

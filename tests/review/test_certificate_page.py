@@ -57,6 +57,32 @@ def test_an_admin_starts_and_ends_it(people: People) -> None:
     assert Certification.objects.get().ended_at
 
 
+def test_an_ended_one_stays_on_record_as_it_stood(people: People) -> None:
+    fill(people.dataset, 3)
+    admin = people.client("admin")
+    admin.post(f"{PAGE}start")
+    review(people, 2)
+    admin.post(f"{PAGE}end")
+    review(people, 1, Verdict.REJECT)
+    ended = Certification.objects.get()
+    assert ended.closed_with["population"] == 3
+    assert ended.closed_with["reviewed"] == 2
+    assert ended.closed_with["found_bad"] == 0
+    text = admin.get(PAGE).content.decode()
+    assert "Earlier certificates" in text
+    assert "2 % at 95 %: not met" in text
+    services.undo(dataset=people.dataset, reviewer=people.users["reviewer"])
+    admin.post(f"{PAGE}end")
+    assert Certification.objects.get().closed_with == ended.closed_with
+
+
+def test_the_page_says_what_is_known_of_the_reviewers_own_mistakes(people: People) -> None:
+    fill(people.dataset, 3)
+    people.client("admin").post(f"{PAGE}start")
+    text = people.client("viewer").get(PAGE).content.decode()
+    assert "Mistakes of the reviewers themselves are not included." in text
+
+
 @pytest.mark.parametrize("who", ["curator", "reviewer", "viewer"])
 def test_others_look_and_start_nothing(people: People, who: str) -> None:
     fill(people.dataset, 1)

@@ -22,6 +22,7 @@ from synthreview.review.models import (
     SlotState,
 )
 from synthreview.review.queue import Card
+from synthreview.review.reviewers import review_stats
 from tests.factories import (
     make_dataset,
     make_image,
@@ -327,3 +328,29 @@ def say_of(image: GeneratedImage, reviewer: User) -> Decision:
     return Decision.objects.create(
         image=image, dataset=image.dataset, reviewer=reviewer, verdict="approve", purpose="gold"
     )
+
+
+# --- What they teach about those who review -------------------------------------------------
+
+
+def test_where_two_differ_the_known_answers_say_who_is_right(
+    dataset: Dataset,
+    curator: User,
+    reviewer: User,
+    other: User,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    known(dataset, curator, *["reject"] * 8)
+    for _ in range(20):
+        make_review(make_image(dataset), looks=2)
+    always(monkeypatch)
+    for _ in range(8 + 20):  # the known answers come first
+        say(dataset, reviewer, "approve")
+        say(dataset, other, "reject")
+    stats = review_stats(dataset)
+    assert stats.images_with_several == 20
+    rates = {one.user: one.model_missed for one in stats.reviewers}
+    assert rates[reviewer] is not None
+    assert rates[reviewer] > 0.9, "as on the known answers, so on the others"
+    assert rates[other] is not None
+    assert rates[other] < 0.1

@@ -57,7 +57,7 @@ def test_an_adjudicator_sees_both_verdicts_and_no_names_and_settles(people: Peop
     token = page.context["card"].token
     answer = {"token": token, "verdict": "reject", "reasons": "wrong_object"}
     after = client.post("/d/traffic/adjudicate/", answer, follow=True).content.decode()
-    assert "Nothing waits for you." in after
+    assert "Nothing waits for you" in after
     assert ImageReview.objects.get().state == "rejected"
     client.post("/d/traffic/adjudicate/undo")
     assert ImageReview.objects.get().state == "disputed"
