@@ -12,7 +12,7 @@ from typing import Any
 
 from synthreview.prompting.uploads import drop_expired
 from synthreview.review.certifying import steer
-from synthreview.review.intake import admit, reorder
+from synthreview.review.intake import admit, ask_for_more_looks, reorder
 from synthreview.review.outcomes import OutcomeTeller, tell_outcomes
 from synthreview.review.queue import free_expired
 from synthreview.review.ranking_services import plan_rankings
@@ -43,6 +43,7 @@ STEPS = (
     Step("tell prompts what people decided of their images", 5, OutcomeTeller()),
     Step("tell it of every prompt anew", 3600, tell_outcomes),
     Step("forget uploads older than a day", 3600, drop_expired),
+    Step("ask high-risk datasets' images for more looks", 30, ask_for_more_looks),
     Step("reorder the queue by the current model", 60, reorder),
     Step("plan to put queues in order by the chance of being bad", 2, plan_rankings),
 )

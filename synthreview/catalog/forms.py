@@ -119,7 +119,7 @@ class PolicyForm(forms.ModelForm):  # type: ignore[type-arg]
                 "Export unreviewed images too, once the certificate meets the target."
             ),
             "is_high_risk": (
-                "Two people or more and an adjudicator approve each image that comes from now on."
+                "Two people or more and an adjudicator approve each image, those here already too."
             ),
         }
 

@@ -13,16 +13,19 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TypeVar
 
 from django.db import connection, transaction
-from django.db.models import Exists, F, Max, OuterRef, Q
+from django.db.models import Exists, F, Max, OuterRef, Q, Value
+from django.db.models.functions import Greatest
 
 from synthreview.catalog.models import Dataset, QualityPolicy
 from synthreview.generation.models import GeneratedImage
+from synthreview.review import claims
 from synthreview.review.cohorts import depart
 from synthreview.review.models import (
     ImageReview,
     ImageState,
     Purpose,
     ReviewSlot,
+    Verdict,
 )
 from synthreview.scoring.models import Score, ScorerVersion
 
@@ -185,6 +188,58 @@ def reorder() -> int:
         last_pk = batch[-1].pk
         time.sleep(PAUSE_S)
     return moved
+
+
+def ask_for_more_looks() -> int:
+    """Bring what came before its dataset was high-risk up to what such a dataset asks.
+
+    More looks by other people, and an adjudicator's word, also for what was approved already;
+    every decision stands. Returns how many images that were. Pages and exports see at once that
+    such an image is not approved.
+    """
+    asked = 0
+    for policy in QualityPolicy.objects.filter(is_high_risk=True):
+        while count := _ask_for_more(policy):
+            asked += count
+            time.sleep(PAUSE_S)
+    return asked
+
+
+@transaction.atomic
+def _ask_for_more(policy: QualityPolicy) -> int:
+    wanted = policy.reviews_per_image
+    lacking = (
+        ImageReview.objects.filter(Q(looks__lt=wanted) | Q(wants_adjudicator=False))
+        .filter(dataset=policy.dataset_id)
+        .exclude(state=ImageState.REMOVED)
+        .select_for_update(of=("self",))
+        .select_related("image")
+        .order_by("pk")
+    )
+    reviews = list(lacking[:BATCH])
+    images = [review.image_id for review in reviews]
+    if not images:
+        return 0
+    places = dict(
+        ReviewSlot.objects.filter(image__in=images, purpose=Purpose.LOOK)
+        .order_by("round", "-number")
+        .values_list("image", "priority")
+    )
+    ReviewSlot.objects.bulk_create(
+        ReviewSlot.of(
+            review.image,
+            round=review.round,
+            number=number,
+            priority=places.get(review.image_id, 0.5),
+        )
+        for review in reviews
+        for number in range(review.looks + 1, wanted + 1)
+    )
+    ImageReview.objects.filter(pk__in=[review.pk for review in reviews]).update(
+        looks=Greatest("looks", Value(wanted)), wants_adjudicator=True
+    )
+    claims.count_verdict(images, Verdict.APPROVE, by=0)  # derives the state anew
+    return len(reviews)
 
 
 # --- Another round ----------------------------------------------------------------

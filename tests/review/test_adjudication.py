@@ -10,7 +10,7 @@ from django.db import IntegrityError, connection, transaction
 from synthreview.accounts.models import User
 from synthreview.catalog.models import Dataset, Membership
 from synthreview.generation.models import GeneratedImage
-from synthreview.review import adjudication, certifying, queue, services
+from synthreview.review import adjudication, certifying, intake, queue, services
 from synthreview.review.models import (
     Decision,
     ImageReview,
@@ -247,6 +247,35 @@ def test_on_high_risk_datasets_the_good_are_confirmed_too(
     assert (state_of(good), state_of(bad)) == (ImageState.DISPUTED, ImageState.REJECTED)
     settle(dataset, people["carla"], "approve")
     assert state_of(good) == ImageState.APPROVED
+
+
+def test_what_came_before_a_dataset_was_high_risk_is_asked_more(
+    dataset: Dataset, people: dict[str, User]
+) -> None:
+    dataset.policy.reviews_per_image = 1
+    dataset.policy.save()
+    good, bad, waiting = (make_image(dataset) for _ in range(3))
+    for image in (good, bad, waiting):
+        make_review(image)
+    ReviewSlot.objects.filter(image=waiting).update(priority=0.9)  # comes last
+    say(dataset, people["rita"], "approve")
+    say(dataset, people["rita"], "reject")
+    assert intake.ask_for_more_looks() == 0
+    dataset.policy.reviews_per_image = 2
+    dataset.policy.is_high_risk = True
+    dataset.policy.save()
+    assert intake.ask_for_more_looks() == 3
+    assert intake.ask_for_more_looks() == 0, "once is enough"
+    assert {state_of(image) for image in (good, bad, waiting)} == {ImageState.PENDING}
+    assert Decision.objects.count() == 2
+    assert ReviewSlot.objects.filter(image=waiting).count() == 2
+    for verdict in ("approve", "reject"):
+        say(dataset, people["otto"], verdict)
+    assert state_of(bad) == ImageState.REJECTED
+    assert state_of(good) == ImageState.DISPUTED, "two agree, and the adjudicator confirms"
+    settle(dataset, people["carla"], "approve")
+    assert state_of(good) == ImageState.APPROVED
+    assert intake.ask_for_more_looks() == 0
 
 
 def test_the_database_refuses_a_second_adjudication_and_one_that_waits(
