@@ -16,7 +16,7 @@ FIND_PYTHON = for p in "$(PYTHON)" python3 python3.13 python3.12 python3.11 pyth
     && break; p=; done; \
   [ -n "$$p" ] || { echo "Python 3.11 or newer is needed; PYTHON=/path/to/python3 names one" >&2; exit 1; }
 
-.PHONY: help demo demo-reset test lint lint-style lint-types lint-layers lint-templates lint-django format screenshots bench certificate-validity constraints
+.PHONY: help demo demo-reset test lint lint-style lint-types lint-layers lint-templates lint-django format screenshots bench bench-export certificate-validity constraints
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -73,6 +73,9 @@ certificate-validity: $(VENV)/.installed-dev  ## simulate how often the certific
 
 bench-review: $(VENV)/.installed-dev  ## measure a review against the barest view; ARGS="--long" adds a million images
 	@$(RUN) -m benchmarks.bench_review $(ARGS)
+
+bench-export: $(VENV)/.installed-dev  ## measure exports against cp -r, and what reviewers feel of them; ARGS="--long" adds 100,000 images
+	@$(RUN) -m benchmarks.bench_export $(ARGS)
 
 constraints: $(VENV)/.installed-dev  ## pin what is installed now, after an upgrade by hand
 	@{ echo '# Exact versions of everything that was tested, made by `make constraints`.'; \

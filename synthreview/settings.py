@@ -274,6 +274,35 @@ SCORERS: dict[str, dict[str, Any]] = {
         },
     },
 }
+# Where finished exports may be sent, and which hosts webhooks may reach besides the internet's.
+EXPORT_DESTINATIONS: dict[str, dict[str, Any]] = {}
+if EXPORT_FOLDER := env.str("SYNTHREVIEW_EXPORT_FOLDER", default=""):
+    EXPORT_DESTINATIONS["folder"] = {
+        "BACKEND": "synthreview.export.destinations.folder.FolderDestination",
+        "OPTIONS": {"root": EXPORT_FOLDER, "title": "Folder"},
+    }
+if S3_BUCKET := env.str("SYNTHREVIEW_S3_BUCKET", default=""):
+    EXPORT_DESTINATIONS["s3"] = {
+        "BACKEND": "synthreview.export.destinations.s3.S3Destination",
+        "OPTIONS": {
+            "bucket": S3_BUCKET,
+            "prefix": env.str("SYNTHREVIEW_S3_PREFIX", default=""),
+            "endpoint_url": env.str("SYNTHREVIEW_S3_ENDPOINT", default=""),
+            "region": env.str("SYNTHREVIEW_S3_REGION", default=""),
+            "title": f"S3: {S3_BUCKET}",
+        },
+    }
+if HUB_NAMESPACE := env.str("SYNTHREVIEW_HUB_NAMESPACE", default=""):
+    EXPORT_DESTINATIONS["hub"] = {
+        "BACKEND": "synthreview.export.destinations.hub.HubDestination",
+        "OPTIONS": {
+            "namespace": HUB_NAMESPACE,
+            "endpoint": env.str("SYNTHREVIEW_HUB_ENDPOINT", default=""),
+            "private": env.bool("SYNTHREVIEW_HUB_PRIVATE", default=True),
+            "title": f"Hugging Face: {HUB_NAMESPACE}",
+        },
+    }
+WEBHOOK_HOSTS = frozenset(env.list("SYNTHREVIEW_WEBHOOK_HOSTS", default=[]))
 os.environ.setdefault("TORCH_FORCE_WEIGHTS_ONLY_LOAD", "1")
 
 # --- Logging ----------------------------------------------------------------
@@ -291,6 +320,8 @@ LOGGING: dict[str, Any] = {
     },
 }
 
+# How far a worker steps back where processors are short: people who review come first.
+WORKER_NICE = {"export": 10}
 # What a worker loads before its first job: queue -> dotted path.
 WORKER_PRELOAD = {
     "generation": "synthreview.generation.services.load_generators",

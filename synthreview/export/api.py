@@ -15,14 +15,15 @@ from synthreview.catalog.api import PROBLEMS
 from synthreview.catalog.models import Dataset
 from synthreview.catalog.pages import find_dataset, signed_in
 from synthreview.catalog.permissions import Action, require
-from synthreview.export import services
+from synthreview.export import delivering, services
 from synthreview.export.collecting import Selection
 from synthreview.export.comparing import compare
-from synthreview.export.models import Export, Package
+from synthreview.export.models import Delivery, Export, Package
 from synthreview.export.splits import Wish, parse_wish
 from synthreview.export.writers.formats import DEFAULT
 from synthreview.lib.adapters import UnknownAdapterError
 from synthreview.work.models import WorkState
+from synthreview.work.services import retry
 
 router = Router()
 MOST_LISTED = 100
@@ -50,8 +51,24 @@ class ExportIn(Schema):
     forms: list[FormIn] = Field([], max_length=20)
 
 
+class DeliveryIn(Schema):
+    """Where to send a finished package: an alias of the installation's destinations."""
+
+    destination: str = Field(max_length=40, examples=["s3"])
+
+
+class DeliveryOut(Schema):
+    """A package on its way; `place` is where it lies once it is done."""
+
+    destination: str
+    state: str
+    sent: int
+    place: str
+    error: str
+
+
 class PackageOut(Schema):
-    """An export in one form; `zip` is its address once it is done."""
+    """An export in one form; `zip` and `tar` are its addresses once it is done."""
 
     id: int
     format: str
@@ -61,6 +78,8 @@ class PackageOut(Schema):
     bytes: int | None
     error: str
     zip: str | None
+    tar: str | None
+    deliveries: list[DeliveryOut]
 
 
 class ExportOut(Schema):
@@ -98,7 +117,8 @@ def _export(export: Export) -> dict[str, Any]:
 
 
 def _package(export: Export, package: Package) -> dict[str, Any]:
-    address = reverse("package-zip", args=[export.dataset.slug, export.number, package.pk])
+    where = [export.dataset.slug, export.number, package.pk]
+    is_done = package.state == WorkState.DONE
     return {
         "id": package.pk,
         "format": package.format,
@@ -107,7 +127,19 @@ def _package(export: Export, package: Package) -> dict[str, Any]:
         "done": package.done_count,
         "bytes": package.byte_count,
         "error": package.error,
-        "zip": address if package.state == WorkState.DONE else None,
+        "zip": reverse("package-zip", args=where) if is_done else None,
+        "tar": reverse("package-tar", args=where) if is_done else None,
+        "deliveries": [_delivery(row) for row in package.deliveries.all()],
+    }
+
+
+def _delivery(row: Delivery) -> dict[str, Any]:
+    return {
+        "destination": row.destination,
+        "state": row.state,
+        "sent": row.sent_bytes,
+        "place": row.place,
+        "error": row.error,
     }
 
 
@@ -119,7 +151,7 @@ def _dataset(request: HttpRequest, slug: str, action: Action = Action.VIEW) -> D
 
 def _exports(dataset: Dataset) -> Any:
     rows = Export.objects.filter(dataset=dataset).select_related("dataset")
-    return rows.prefetch_related("packages").order_by("-number")
+    return rows.prefetch_related("packages__deliveries").order_by("-number")
 
 
 def _find(dataset: Dataset, number: int) -> Export:
@@ -178,6 +210,25 @@ def order_package(request: HttpRequest, slug: str, number: int, form: FormIn) ->
     except (ValueError, UnknownAdapterError) as error:
         raise HttpError(422, str(error)) from error
     return Status(201, _package(export, package))
+
+
+@router.post(
+    "datasets/{slug:slug}/exports/{int:number}/packages/{int:pk}/deliveries",
+    response={201: DeliveryOut, **PROBLEMS},
+)
+def order_delivery(request: HttpRequest, slug: str, number: int, pk: int, where: DeliveryIn) -> Any:
+    """Have a finished package sent to a destination; ordered again, a failed one is tried again."""
+    export = _find(_dataset(request, slug, Action.EXPORT), number)
+    package = get_object_or_404(export.packages.select_related("export__dataset"), pk=pk)
+    try:
+        delivery = delivering.order_delivery(
+            package=package, destination=where.destination, created_by=signed_in(request)
+        )
+    except (ValueError, UnknownAdapterError) as error:
+        raise HttpError(422, str(error)) from error
+    if retry([delivery]):
+        delivery.refresh_from_db()
+    return Status(201, _delivery(delivery))
 
 
 @router.get(

@@ -45,6 +45,17 @@ class PackageForm(forms.Form):
         return cleaned
 
 
+class WebhookForm(forms.Form):
+    """An address that is to be told of finished exports."""
+
+    url = forms.CharField(
+        label="Address",
+        max_length=400,
+        help_text="https://…, on the open internet.",
+        widget=forms.URLInput(attrs={"autocomplete": "off", "placeholder": "https://"}),
+    )
+
+
 class ExportForm(PackageForm):
     """What goes along, how it is shared out, and in which form it is written first."""
 

@@ -19,6 +19,7 @@ from django.db.models.functions import Now
 from synthreview.export.freezing import facts_as_json, frozen_facts, make_items, make_list
 from synthreview.export.models import Export, Package
 from synthreview.export.services import entries_of, folder_of
+from synthreview.export.webhooks import call_webhooks
 from synthreview.export.writers.base import ExportEntry, UnsafeNameError
 from synthreview.export.writers.encoding import encode_all, parse_encoding
 from synthreview.export.writers.formats import writer
@@ -104,13 +105,17 @@ def write_package(package_pk: int) -> None:
         if not Package.objects.renew(package_pk, token, lease_s=LEASE_S):
             raise LeaseLostError
         publish(draft, target)
-        Package.objects.settle(
-            package_pk,
-            token,
-            WorkState.DONE,
-            done_count=package.export.item_count,
-            byte_count=folder_size(target),
-        )
+        byte_count = folder_size(target)
+        with transaction.atomic():
+            if Package.objects.settle(
+                package_pk,
+                token,
+                WorkState.DONE,
+                done_count=package.export.item_count,
+                byte_count=byte_count,
+            ):
+                package.refresh_from_db()
+                call_webhooks(package)
     except LeaseLostError:
         logger.warning("Package %s went to another worker", package_pk)
     except (OSError, UnsafeNameError, BadImageError) as error:

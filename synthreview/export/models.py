@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import uuid
+
 from django.conf import settings
 from django.db import models
 from django.urls import reverse
@@ -115,6 +117,85 @@ class Package(DurableWork):
     def encoding_in_words(self) -> str:
         wish = parse_encoding(self.encoding)
         return wish.in_words if wish else "original files byte for byte"
+
+
+class Delivery(DurableWork):
+    """A package on its way to a destination; as durable work it is the job that sends it.
+
+    It ends DONE with the `place` where it lies, or FAILED with the reason.
+    """
+
+    QUEUE = "export"
+    JOB = "synthreview.export.delivering.deliver"
+    MAX_ATTEMPTS = 5
+
+    package = models.ForeignKey(Package, on_delete=models.PROTECT, related_name="deliveries")
+    destination = models.CharField(max_length=40)
+    sent_bytes = models.PositiveBigIntegerField(default=0)
+    place = models.CharField(max_length=400, blank=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+    created_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
+    )
+
+    class Meta(DurableWork.Meta):
+        ordering = ["pk"]
+        constraints = [
+            *DurableWork.Meta.constraints,
+            models.UniqueConstraint(fields=["package", "destination"], name="export_delivery_once"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.package} to {self.destination}"
+
+
+class Webhook(models.Model):
+    """An address that is told when an export of the dataset is finished.
+
+    The `secret` signs what is sent; whoever receives it needs the same.
+    """
+
+    dataset = models.ForeignKey(Dataset, on_delete=models.CASCADE, related_name="+")
+    url = models.URLField(max_length=400)
+    secret = models.CharField(max_length=80)
+    created_at = models.DateTimeField(auto_now_add=True)
+    created_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+"
+    )
+
+    class Meta:
+        ordering = ["pk"]
+        constraints = [
+            models.CheckConstraint(
+                name="export_webhook_is_whole", condition=~models.Q(url="") & ~models.Q(secret="")
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"webhook {self.pk} of {self.dataset}"
+
+
+class WebhookCall(DurableWork):
+    """One webhook told of one package; the receiver tells repetitions by `event_id`."""
+
+    QUEUE = "export"
+    JOB = "synthreview.export.webhooks.send_call"
+    MAX_ATTEMPTS = 6
+
+    webhook = models.ForeignKey(Webhook, on_delete=models.CASCADE, related_name="calls")
+    package = models.ForeignKey(Package, on_delete=models.PROTECT, related_name="+")
+    event_id = models.UUIDField(default=uuid.uuid4, unique=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta(DurableWork.Meta):
+        ordering = ["-pk"]
+        constraints = [
+            *DurableWork.Meta.constraints,
+            models.UniqueConstraint(fields=["webhook", "package"], name="export_webhookcall_once"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.webhook} told of {self.package}"
 
 
 class ExportItem(models.Model):

@@ -7,9 +7,15 @@ from typing import Any
 from django.contrib import messages
 from django.core.paginator import Paginator
 from django.db.models import QuerySet
-from django.http import Http404, HttpRequest, HttpResponse, StreamingHttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect, render
-from django.views.decorators.http import require_GET, require_http_methods, require_POST
+from django.views.decorators.http import (
+    require_GET,
+    require_http_methods,
+    require_POST,
+    require_safe,
+)
 
 from synthreview.catalog.models import Dataset
 from synthreview.catalog.pages import open_dataset, page_or_part, signed_in
@@ -17,9 +23,13 @@ from synthreview.catalog.permissions import Action
 from synthreview.export import services
 from synthreview.export.collecting import Selection, SelectionError, promise_of
 from synthreview.export.comparing import compare
-from synthreview.export.forms import ExportForm, PackageForm
-from synthreview.export.models import Export, Package
+from synthreview.export.delivering import destinations, order_delivery
+from synthreview.export.downloads import download
+from synthreview.export.forms import ExportForm, PackageForm, WebhookForm
+from synthreview.export.models import Export, Package, Webhook, WebhookCall
 from synthreview.export.splits import Wish
+from synthreview.export.webhooks import WebhookError, add_webhook, remove_webhook
+from synthreview.lib.adapters import UnknownAdapterError
 from synthreview.review.signing import SigningError, sign
 from synthreview.work.models import OPEN_STATES, WorkState
 from synthreview.work.services import retry
@@ -86,15 +96,17 @@ def export(request: HttpRequest, slug: str, number: int) -> HttpResponse:
 
 
 def _export_context(found: Export) -> dict[str, Any]:
-    packages = list(found.packages.select_related("export__dataset"))
+    packages = list(found.packages.select_related("export__dataset").prefetch_related("deliveries"))
+    deliveries = [row for package in packages for row in package.deliveries.all()]
     is_frozen = found.state == WorkState.DONE
     splits, rows = services.counts_of(found) if is_frozen else ([], [])
     splitting = found.facts.get("splitting", {})
     return {
         "export": found,
         "packages": packages,
+        "destinations": destinations(),
         "is_frozen": is_frozen,
-        "is_open": any(row.state in OPEN_STATES for row in [found, *packages]),
+        "is_open": any(row.state in OPEN_STATES for row in [found, *packages, *deliveries]),
         "splits": splits,
         "rows": rows,
         "totals": [sum(counts) for counts in zip(*(row.by_split for row in rows), strict=True)],
@@ -182,23 +194,73 @@ def retry_package(request: HttpRequest, slug: str, number: int, pk: int) -> Http
     return redirect(package.export)
 
 
-@require_GET
-def package_zip(request: HttpRequest, slug: str, number: int, pk: int) -> StreamingHttpResponse:
-    """A finished package as a zip, sent while it is read."""
+@require_POST
+def deliver_package(request: HttpRequest, slug: str, number: int, pk: int) -> HttpResponse:
+    """Have a finished package sent to a destination, or sent there again where it failed."""
     dataset, _ = open_dataset(request, slug, Action.EXPORT)
     package = _find_package(dataset, number, pk)
-    if package.state != WorkState.DONE or not services.folder_of(package).is_dir():
-        raise Http404("This package is not written yet.")
-    stream = services.zip_of(package)
-    return StreamingHttpResponse(
-        stream,
-        content_type="application/zip",
-        headers={
-            "Content-Length": str(len(stream)),
-            "Content-Disposition": f'attachment; filename="{package.folder_name}.zip"',
-            "Cache-Control": "private, no-store",
-        },
+    try:
+        delivery = order_delivery(
+            package=package,
+            destination=request.POST.get("destination", ""),
+            created_by=signed_in(request),
+        )
+    except UnknownAdapterError:
+        raise Http404("There is no such destination.") from None
+    except services.NotFrozenError as error:
+        messages.error(request, str(error))
+    else:
+        retry([delivery])
+        messages.success(request, "It is on its way.")
+    return redirect(package.export)
+
+
+@require_http_methods(["GET", "POST"])
+def webhooks(request: HttpRequest, slug: str) -> HttpResponse:
+    """Who is told when an export is finished, and the form that adds one."""
+    dataset, context = open_dataset(request, slug, Action.EXPORT)
+    form = WebhookForm(request.POST or None)
+    if request.method == "POST" and form.is_valid():
+        try:
+            add_webhook(
+                dataset=dataset, url=form.cleaned_data["url"], created_by=signed_in(request)
+            )
+        except WebhookError as error:
+            form.add_error("url", str(error))
+        else:
+            messages.success(request, "It is told of every export that is finished from now on.")
+            return redirect("export-webhooks", dataset.slug)
+    hooks = Webhook.objects.filter(dataset=dataset)
+    calls = WebhookCall.objects.filter(webhook__dataset=dataset).select_related(
+        "webhook", "package__export__dataset"
     )
+    context |= {"form": form, "hooks": hooks, "calls": calls[:PER_PAGE]}
+    return render(request, "export/webhooks.html", context, status=422 if form.errors else 200)
+
+
+@require_POST
+def webhook_remove(request: HttpRequest, slug: str, pk: int) -> HttpResponse:
+    """Forget a webhook."""
+    dataset, _ = open_dataset(request, slug, Action.EXPORT)
+    remove_webhook(get_object_or_404(Webhook, dataset=dataset, pk=pk))
+    messages.success(request, "It is told nothing any more.")
+    return redirect("export-webhooks", dataset.slug)
+
+
+@require_safe
+def package_file(
+    request: HttpRequest, slug: str, number: int, pk: int, kind: str
+) -> HttpResponseBase:
+    """A finished package as a zip or tar, sent while it is read, whole or in part."""
+    dataset, _ = open_dataset(request, slug, Action.EXPORT)
+    package = _find_package(dataset, number, pk)
+    folder = services.folder_of(package)
+    if package.state != WorkState.DONE:
+        raise Http404("This package is not written yet.")
+    try:
+        return download(request, folder, package.folder_name, kind)
+    except FileNotFoundError:
+        raise Http404("This package is not here any more.") from None
 
 
 def _find(dataset: Dataset, number: int) -> Export:

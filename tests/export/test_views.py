@@ -58,7 +58,7 @@ def list_url(dataset: Dataset) -> str:
 
 def url(name: str, export: Export) -> str:
     arguments = [export.dataset.slug, export.number]
-    if name in ("package-zip", "package-retry"):
+    if name in ("package-zip", "package-tar", "package-retry"):
         arguments.append(package_of(export).pk)
     return reverse(name, args=arguments)
 
@@ -70,7 +70,7 @@ def test_a_stranger_knows_of_no_export(client: Client, export: Export) -> None:
     client.force_login(make_user("stranger"))
     assert client.get(list_url(export.dataset)).status_code == 404
     assert client.post(list_url(export.dataset), FORM).status_code == 404
-    for name in ("export", "package-zip"):
+    for name in ("export", "package-zip", "package-tar"):
         assert client.get(url(name, export)).status_code == 404
     for name in ("export-retry", "package-new", "package-retry"):
         assert client.post(url(name, export), FORM).status_code == 404
@@ -84,14 +84,16 @@ def test_who_may_only_look_may_not_export(client: Client, export: Export, userna
     assert "New export" not in page.content.decode()
     assert client.get(url("export", export)).status_code == 200
     assert client.post(list_url(export.dataset), FORM).status_code == 403
-    assert client.get(url("package-zip", export)).status_code == 403
+    for name in ("package-zip", "package-tar"):
+        assert client.get(url(name, export)).status_code == 403
     for name in ("export-retry", "package-new", "package-retry"):
         assert client.post(url(name, export), FORM).status_code == 403
 
 
 def test_wrong_methods_are_refused(page: Client, export: Export) -> None:
     assert page.post(url("export", export)).status_code == 405
-    assert page.post(url("package-zip", export)).status_code == 405
+    for name in ("package-zip", "package-tar"):
+        assert page.post(url(name, export)).status_code == 405
     for name in ("export-retry", "package-new", "package-retry"):
         assert page.get(url(name, export)).status_code == 405
     assert page.delete(list_url(export.dataset)).status_code == 405

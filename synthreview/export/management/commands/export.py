@@ -20,8 +20,10 @@ from synthreview.catalog.management.base import (
 )
 from synthreview.catalog.models import Dataset
 from synthreview.export.collecting import DECISIONS, Selection
+from synthreview.export.delivering import deliver as send
+from synthreview.export.delivering import destinations, order_delivery
 from synthreview.export.jobs import freeze, write_package
-from synthreview.export.models import Export, Package
+from synthreview.export.models import Package
 from synthreview.export.services import Form, NothingApprovedError, folder_of, order_export, zip_of
 from synthreview.export.splits import parse_wish
 from synthreview.export.writers.formats import DEFAULT, FORMATS
@@ -38,8 +40,12 @@ class Command(DatasetCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         super().add_arguments(parser)
+        parser.add_argument("--out", type=Path, help="a new or empty folder, or a new .zip file")
         parser.add_argument(
-            "--out", type=Path, required=True, help="a new or empty folder, or a new .zip file"
+            "--to",
+            default="",
+            metavar="DESTINATION",
+            help="send it there: folder, s3, hub, as far as they are set up; beside --out or alone",
         )
         parser.add_argument(
             "--split",
@@ -79,24 +85,32 @@ class Command(DatasetCommand):
             help="original, or how to encode them: jpeg-512px-q90, png-256px, webp-q80",
         )
 
-    def answer_to(self, *, dataset: str, out: str | Path, **options: Any) -> None:
+    def answer_to(
+        self, *, dataset: str, out: str | Path | None, to: str = "", **options: Any
+    ) -> None:
         found = find_dataset(dataset)
+        if not (out or to):
+            raise CommandError("Say where to: --out PATH, --to DESTINATION, or both.")
+        if to and to not in destinations():
+            known = ", ".join(sorted(destinations())) or "none: set one up first"
+            raise CommandError(f"No destination is called {to!r}; known: {known}.")
         wish = parse_wish(options["split"], keeps=not options["fresh"])
         selection = self.selection(found, options)
         form = Form(options["format"], options["images"])
-        target = Path(out).absolute()
-        check_target(target)
+        target = Path(out).absolute() if out else None
+        if target:
+            check_target(target)
         export = order_export(dataset=found, wish=wish, selection=selection, forms=[form])
         self.finish(export, freeze, f"Export {export.number}")
         package = export.packages.select_related("export__dataset").get()
         self.finish(package, write_package, f"Export {export.number}")
-        try:
-            deliver(package, target)
-        except OSError as error:
-            raise CommandError(
-                f"Export {export.number} is written, but not to {target}: {error.strerror}. "
-                "It can be had from the page of exports, or run the command again."
-            ) from error
+        if target:
+            self.hand_out(package, target)
+        place = ""
+        if to:
+            delivery = order_delivery(package=package, destination=to)
+            self.finish(delivery, send, f"Sending export {export.number} to {to}")
+            place = delivery.place
         self.answer(
             {
                 "dataset": found.slug,
@@ -107,11 +121,24 @@ class Command(DatasetCommand):
                 "largest_family": export.facts["splitting"]["largest_family"],
                 "left_out": export.facts["splitting"]["omitted"],
                 "notes": export.facts["splitting"]["notes"],
-                "path": str(target),
+                "path": str(target) if target else None,
+                "place": place or None,
             },
-            f"Export {export.number}: {export.item_count} images in {target}.",
+            f"Export {export.number}: {export.item_count} images in "
+            f"{' and '.join(str(one) for one in (target, place) if one)}.",
             options,
         )
+
+    def hand_out(self, package: Package, target: Path) -> None:
+        """Put the finished package at `target`. Raises CommandError."""
+        try:
+            deliver(package, target)
+        except OSError as error:
+            raise CommandError(
+                f"Export {package.export.number} is written, but not to {target}: "
+                f"{error.strerror}. It can be had from the page of exports, or run the command "
+                "again."
+            ) from error
 
     def selection(self, dataset: Dataset, options: dict[str, Any]) -> Selection:
         """Return the filters that were given. Raises CommandError, SelectionError."""
@@ -126,7 +153,7 @@ class Command(DatasetCommand):
             min_confidence=options["min_confidence"],
         )
 
-    def finish(self, work: Export | Package, job: Callable[[int], None], name: str) -> None:
+    def finish(self, work: DurableWork, job: Callable[[int], None], name: str) -> None:
         """Do the work here, or wait for the worker that was faster. Raises CommandError."""
         model: type[DurableWork] = type(work)
         while model._default_manager.open().filter(pk=work.pk).exists():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import django_rq
@@ -21,6 +22,8 @@ class Command(BaseCommand):
         parser.add_argument("--burst", action="store_true", help="end when the queue is empty")
 
     def handle(self, *args: Any, queue: str, burst: bool, **options: Any) -> None:
+        if hasattr(os, "nice"):
+            os.nice(settings.WORKER_NICE.get(queue, 0))
         if preload := settings.WORKER_PRELOAD.get(queue):
             import_string(preload)()
         kind: Any = ModelWorker if queue in settings.KEEPS_MODELS else CallWorker
