@@ -19,6 +19,7 @@ from ninja.security import SessionAuth
 from synthreview import __version__
 from synthreview.catalog.api import router as catalog
 from synthreview.export.api import router as export
+from synthreview.overview.api import router as overview
 from synthreview.prompting.api import router as prompting
 from synthreview.review.api import router as review
 
@@ -37,6 +38,7 @@ api.add_router("", catalog, tags=["catalog"])
 api.add_router("", prompting, tags=["prompts"])
 api.add_router("", review, tags=["review"])
 api.add_router("", export, tags=["exports"])
+api.add_router("", overview, tags=["coverage"])
 
 
 @api.exception_handler(PermissionDenied)

@@ -63,6 +63,7 @@ ROUTES: list[tuple[str, str, Any, dict[str, int]]] = [
     ("post", "/api/datasets/{slug}/review/release", {"tokens": None}, REVIEW),
     ("post", "/api/datasets/{slug}/review/heartbeat", {"tokens": []}, REVIEW),
     ("get", "/api/review/reasons", None, OPEN),
+    ("get", "/api/datasets/{slug}/coverage", None, LOOK),
     ("get", "/api/datasets/{slug}/exports", None, LOOK),
     # Nothing is approved here, so that there is nothing to export and no export to be found;
     # tests/export/test_api.py has both.
@@ -72,6 +73,12 @@ ROUTES: list[tuple[str, str, Any, dict[str, int]]] = [
         "post",
         "/api/datasets/{slug}/exports/{number}/packages",
         {"format": "csv"},
+        NONE_YET_TO_WRITE,
+    ),
+    (
+        "post",
+        "/api/datasets/{slug}/exports/{number}/packages/{pk}/deliveries",
+        {"destination": "s3"},
         NONE_YET_TO_WRITE,
     ),
     ("get", "/api/datasets/{slug}/exports/{number}/compare/{other}", None, NONE_YET),

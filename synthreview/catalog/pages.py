@@ -64,6 +64,7 @@ TABS = (
         ("run", "run-new", "run-unknown", "costs", "derive", "references"),
     ),
     Tab("Images", "images", Action.VIEW, ("image", "repaint")),
+    Tab("Coverage", "coverage", Action.VIEW),
     Tab("Review", "review", Action.REVIEW, ("reviewers-me",)),
     Tab("Adjudicate", "adjudicate", Action.ADJUDICATE),
     Tab("Reviewers", "reviewers", Action.CURATE),

@@ -6,9 +6,12 @@ from typing import Any
 
 from django import forms
 from django.db.models import Q
+from django.db.models.fields.json import KeyTextTransform
+from django.db.models.lookups import In
 
-from synthreview.catalog.models import Dataset, LabelClass
+from synthreview.catalog.models import AxisValue, Dataset, LabelClass
 from synthreview.generation.models import Run
+from synthreview.prompting.prompt_files import SLOT_NAME
 from synthreview.prompting.techniques import TECHNIQUE_CHOICES
 from synthreview.review.models import ImageState
 
@@ -40,6 +43,9 @@ class ImageFilterForm(forms.Form):
         Run.objects.none(), required=False, to_field_name="number", empty_label="All runs"
     )
 
+    axis = forms.RegexField(SLOT_NAME, required=False, widget=forms.HiddenInput)
+    value = forms.CharField(required=False, max_length=120, widget=forms.HiddenInput)
+
     def __init__(self, *args: Any, dataset: Dataset, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         classes, runs = self.fields["label_class"], self.fields["run"]
@@ -47,6 +53,7 @@ class ImageFilterForm(forms.Form):
         assert isinstance(runs, forms.ModelChoiceField)
         classes.queryset = dataset.classes.all()
         runs.queryset = Run.objects.filter(dataset=dataset)
+        self._dataset = dataset
         runs.label_from_instance = _run_title  # type: ignore[method-assign]
 
     @property
@@ -59,7 +66,16 @@ class ImageFilterForm(forms.Form):
             cleaned["review__isnull"] = True
         elif state:
             cleaned["review__state"] = state
-        return Q(**cleaned)
+        axis, value = cleaned.pop("axis", ""), cleaned.pop("value", "")
+        chosen = Q(**cleaned)
+        return chosen & self._of_value(axis, value) if axis and value else chosen
+
+    def _of_value(self, axis: str, value: str) -> Q:
+        """Return the filter of images whose caption states the value, by its name or words."""
+        known = AxisValue.objects.filter(axis__dataset=self._dataset, axis__name=axis, name=value)
+        words = {value, *known.exclude(phrase="").values_list("phrase", flat=True)}
+        # Not as a keyword: the axis is somebody's text, and Django reads "__" in those.
+        return Q(In(KeyTextTransform(axis, "prompt__slots"), sorted(words)))
 
     @property
     def query(self) -> dict[str, str]:

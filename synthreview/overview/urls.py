@@ -2,12 +2,14 @@
 
 from django.urls import path
 
-from synthreview.overview import cost_views, derive_views, views
+from synthreview.overview import cost_views, coverage_views, derive_views, views
 
 urlpatterns = [
     path("", views.home, name="home"),
     path("d/<slug:slug>/", views.dataset, name="dataset"),
     path("d/<slug:slug>/images/", views.images, name="images"),
+    path("d/<slug:slug>/coverage/", coverage_views.coverage, name="coverage"),
+    path("d/<slug:slug>/coverage/plan", coverage_views.plan_gaps, name="coverage-plan"),
     path("d/<slug:slug>/costs/", cost_views.costs, name="costs"),
     path("d/<slug:slug>/derive/", derive_views.derive, name="derive"),
     path("d/<slug:slug>/derive/estimate", derive_views.derive_estimate, name="derive-estimate"),

@@ -278,6 +278,7 @@ def test_tabs_follow_the_role(people: People) -> None:
         "Prompts",
         "Runs",
         "Images",
+        "Coverage",
         "Certificate",
         "Exports",
     ]
