@@ -302,6 +302,17 @@ if HUB_NAMESPACE := env.str("SYNTHREVIEW_HUB_NAMESPACE", default=""):
             "title": f"Hugging Face: {HUB_NAMESPACE}",
         },
     }
+# A key of the user's for Content Credentials on images that are encoded anew; only its place.
+C2PA: dict[str, str] = {}
+if (C2PA_CERT := env.str("SYNTHREVIEW_C2PA_CERT", default="")) and (
+    C2PA_KEY := env.str("SYNTHREVIEW_C2PA_KEY", default="")
+):
+    C2PA = {
+        "certificate": C2PA_CERT,
+        "key": C2PA_KEY,
+        "algorithm": env.str("SYNTHREVIEW_C2PA_ALGORITHM", default="es256"),
+        "time_authority": env.str("SYNTHREVIEW_C2PA_TIME_AUTHORITY", default=""),
+    }
 WEBHOOK_HOSTS = frozenset(env.list("SYNTHREVIEW_WEBHOOK_HOSTS", default=[]))
 os.environ.setdefault("TORCH_FORCE_WEIGHTS_ONLY_LOAD", "1")
 

@@ -13,6 +13,7 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
+from django.conf import settings
 from django.db import transaction
 from django.db.models.functions import Now
 
@@ -23,6 +24,7 @@ from synthreview.export.webhooks import call_webhooks
 from synthreview.export.writers.base import ExportEntry, UnsafeNameError
 from synthreview.export.writers.encoding import encode_all, parse_encoding
 from synthreview.export.writers.formats import writer
+from synthreview.export.writers.marks import C2paSigner, MarkError
 from synthreview.lib.images import BadImageError
 from synthreview.work.models import WorkState
 from synthreview.work.services import enqueue_on_commit
@@ -118,7 +120,7 @@ def write_package(package_pk: int) -> None:
                 call_webhooks(package)
     except LeaseLostError:
         logger.warning("Package %s went to another worker", package_pk)
-    except (OSError, UnsafeNameError, BadImageError) as error:
+    except (OSError, UnsafeNameError, BadImageError, MarkError) as error:
         logger.exception("Package %s broke off", package_pk)
         reason = f"It could not be written: {_words(error)}."
         Package.objects.settle(package_pk, token, WorkState.FAILED, error=reason)
@@ -127,11 +129,15 @@ def write_package(package_pk: int) -> None:
 
 
 def write_folder(package: Package, folder: Path, token: uuid.UUID | None = None) -> None:
-    """Fill a new folder with the package. Raises OSError, BadImageError, LeaseLostError."""
+    """Fill a new folder with the package.
+
+    Raises OSError, BadImageError, MarkError, LeaseLostError.
+    """
     folder.mkdir(parents=True)
     entries = entries_of(package.export)
     if encoding := parse_encoding(package.encoding):
-        entries = encode_all(entries, encoding)
+        signer = C2paSigner(**settings.C2PA) if encoding.is_signed else None
+        entries = encode_all(entries, encoding, signer=signer)
     if token:
         entries = _counting(entries, package, token)
     writer(package.format).write(folder, entries, frozen_facts(package.export))

@@ -19,7 +19,7 @@ from synthreview.export.frozen_list import read_list
 from synthreview.export.models import Export, Package
 from synthreview.export.splits import SPLITS, Wish
 from synthreview.export.writers.base import ExportEntry
-from synthreview.export.writers.encoding import parse_encoding
+from synthreview.export.writers.encoding import EncodingError, parse_encoding
 from synthreview.export.writers.formats import DEFAULT, known_format
 from synthreview.export.zips import StillZip, zip_folder
 from synthreview.generation.models import GeneratedImage
@@ -53,6 +53,11 @@ class Form:
     def __post_init__(self) -> None:
         known_format(self.format)
         wish = parse_encoding(self.encoding)
+        if wish and wish.is_signed and not settings.C2PA:
+            raise EncodingError(
+                "Signing needs a key: who runs this installation sets SYNTHREVIEW_C2PA_CERT and "
+                "SYNTHREVIEW_C2PA_KEY."
+            )
         object.__setattr__(self, "encoding", str(wish) if wish else "")
 
     def as_json(self) -> dict[str, str]:

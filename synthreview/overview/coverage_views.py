@@ -17,6 +17,7 @@ from synthreview.catalog.pages import open_dataset, signed_in
 from synthreview.catalog.permissions import Action
 from synthreview.overview.coverage import (
     FLOOR,
+    MOST_GAPS,
     Atlas,
     GapError,
     Matrix,
@@ -83,6 +84,7 @@ def _matrix_context(matrix: Matrix | None) -> dict[str, Any]:
     return {
         "matrix": matrix,
         "gap_count": len(matrix.gaps),
+        "fill_count": min(len(matrix.gaps), MOST_GAPS),
         "by_value": [(line, line.counts.rate) for line in by_value(matrix)],
     }
 
@@ -127,10 +129,11 @@ def _chosen(matrix: Matrix | None) -> dict[str, Any]:
 
 
 def _wanted(matrix: Matrix, gap: str) -> list[tuple[LabelClass, str]]:
-    """Return the gaps that were asked for: one by its name, or all. Raises GapError."""
-    gaps = [(cell.label_class, cell.value) for cell in matrix.gaps]
+    """Return the gaps asked for: one by its name, or the emptiest of all. Raises GapError."""
+    emptiest = sorted(matrix.gaps, key=lambda cell: cell.counts.approved)
+    gaps = [(cell.label_class, cell.value) for cell in emptiest]
     if gap == "all":
-        return gaps
+        return gaps[:MOST_GAPS]
     slug, _, value = gap.partition(SEPARATOR)
     found = [pair for pair in gaps if (pair[0].slug, pair[1]) == (slug, value)]
     if not found:

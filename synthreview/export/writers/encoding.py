@@ -19,13 +19,17 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from synthreview.export.writers.base import ExportEntry
+from synthreview.export.writers.marks import C2paSigner
 from synthreview.lib.images import decode
 
 KINDS = {"jpeg": "image/jpeg", "png": "image/png", "webp": "image/webp"}
 MIN_SIDE_PX, MAX_SIDE_PX = 16, 8192
 DEFAULT_QUALITY = 90
 THREADS = 4
-WISH = re.compile(r"(?P<kind>[a-z]+)(?:-(?P<side>\d{1,6})px)?(?:-q(?P<quality>\d{1,3}))?", re.ASCII)
+WISH = re.compile(
+    r"(?P<kind>[a-z]+)(?:-(?P<side>\d{1,6})px)?(?:-q(?P<quality>\d{1,3}))?(?P<c2pa>-c2pa)?",
+    re.ASCII,
+)
 
 
 class EncodingError(ValueError):
@@ -34,11 +38,15 @@ class EncodingError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Encoding:
-    """The form that every image gets: at most `side_px` on its longer side, never enlarged."""
+    """The form that every image gets: at most `side_px` on its longer side, never enlarged.
+
+    `is_signed`: with Content Credentials (marks.py).
+    """
 
     kind: str
     side_px: int | None = None
     quality: int | None = None
+    is_signed: bool = False
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
@@ -54,7 +62,8 @@ class Encoding:
 
     def __str__(self) -> str:
         side = f"-{self.side_px}px" if self.side_px else ""
-        return f"{self.kind}{side}{f'-q{self.quality}' if self.quality else ''}"
+        quality = f"-q{self.quality}" if self.quality else ""
+        return f"{self.kind}{side}{quality}{'-c2pa' if self.is_signed else ''}"
 
     @property
     def in_words(self) -> str:
@@ -64,6 +73,8 @@ class Encoding:
             words.append(f"quality {self.quality or DEFAULT_QUALITY}")
         if self.side_px:
             words.append(f"at most {self.side_px} px on the longer side")
+        if self.is_signed:
+            words.append("signed (C2PA)")
         return ", ".join(words)
 
 
@@ -76,21 +87,30 @@ def parse_encoding(text: str) -> Encoding | None:
     if found is None:
         raise EncodingError(f"{text!r}: write original, png, jpeg-512px or jpeg-512px-q90.")
     side, quality = found["side"], found["quality"]
-    return Encoding(found["kind"], int(side) if side else None, int(quality) if quality else None)
+    return Encoding(
+        found["kind"],
+        int(side) if side else None,
+        int(quality) if quality else None,
+        bool(found["c2pa"]),
+    )
 
 
 def encode_all(
-    entries: Iterable[ExportEntry], encoding: Encoding, *, threads: int = THREADS
+    entries: Iterable[ExportEntry],
+    encoding: Encoding,
+    *,
+    signer: C2paSigner | None = None,
+    threads: int = THREADS,
 ) -> Iterator[ExportEntry]:
     """Yield the entries encoded anew, in their order, a few ahead of the one that is asked for.
 
-    Raises BadImageError for an original that cannot be decoded, OSError.
+    Raises BadImageError for an original that cannot be decoded, MarkError, OSError.
     """
     ahead: deque[Future[ExportEntry]] = deque()
     with ThreadPoolExecutor(threads, thread_name_prefix="encode") as pool:
         try:
             for entry in entries:
-                ahead.append(pool.submit(encoded, entry, encoding))
+                ahead.append(pool.submit(encoded, entry, encoding, signer))
                 if len(ahead) > 2 * threads:
                     yield ahead.popleft().result()
             while ahead:
@@ -100,13 +120,25 @@ def encode_all(
                 future.cancel()
 
 
-def encoded(entry: ExportEntry, encoding: Encoding) -> ExportEntry:
-    """Return the entry with its image encoded anew. Raises BadImageError, OSError."""
-    pixels = decode(entry.read()).pixels
+def encoded(
+    entry: ExportEntry, encoding: Encoding, signer: C2paSigner | None = None
+) -> ExportEntry:
+    """Return the entry with its image encoded anew. Raises BadImageError, MarkError, OSError."""
+    stored = entry.read()
+    pixels = decode(stored).pixels
     side = encoding.side_px
     if side and max(pixels.size) > side:
         pixels.thumbnail((side, side), Image.Resampling.LANCZOS, reducing_gap=3.0)
     data = _file(pixels, encoding, entry.source_type)
+    if signer:
+        data = signer.sign(
+            data,
+            KINDS[encoding.kind],
+            title=entry.stem,
+            source_type=entry.source_type,
+            original=stored,
+            original_type=entry.media_type,
+        )
     original = {
         "sha256": entry.sha256,
         "media_type": entry.media_type,
