@@ -10,7 +10,7 @@ from django.shortcuts import get_object_or_404, render
 from django.utils.http import urlencode
 from django.views.decorators.http import require_GET
 
-from synthreview.catalog.models import Dataset
+from synthreview.catalog.models import Dataset, QualityPolicy
 from synthreview.catalog.pages import dataset_context, open_dataset, page_or_part, signed_in
 from synthreview.generation.models import GeneratedImage
 from synthreview.generation.services import generator
@@ -89,22 +89,31 @@ def images(request: HttpRequest, slug: str) -> HttpResponse:
 @require_GET
 def image(request: HttpRequest, pk: int) -> HttpResponse:
     """Show one image with its whole history."""
-    visible = GeneratedImage.objects.visible_to(signed_in(request)).select_related(
+    person = signed_in(request)
+    visible = GeneratedImage.objects.visible_to(person).select_related(
         "dataset__policy", "label_class", "prompt__label_class", "run", "review"
     )
     found = get_object_or_404(visible, pk=pk)
     context = dataset_context(request, found.dataset)
     review: ImageReview | None = getattr(found, "review", None)
     state = review.state if review else ImageState.PENDING
+    rows = list(Decision.objects.filter(image=found).select_related("reviewer"))
+    is_blind = (
+        _asks_several(found.dataset.policy)
+        and context["can"]["review"]
+        and not context["can"]["curate"]
+        and all(row.reviewer_id != person.pk for row in rows)
+    )
     is_hidden = (
         found.dataset.policy.blind_scores
-        and state == ImageState.PENDING
+        and (state == ImageState.PENDING or is_blind)
         and not context["can"]["curate"]
     )
     context |= {
         "image": found,
         "review": review,
-        "decisions": _decisions_of(found),
+        "decisions": [] if is_blind else [_told(row) for row in rows],
+        "is_blind": is_blind,
         "is_score_hidden": is_hidden,
         "neighbours": _neighbours(found),
         "generator_notice": _generator_notice(found.generator),
@@ -126,16 +135,14 @@ def _score_of(image: GeneratedImage) -> dict[str, Any]:
     return {"score": score, "parts": parts, "rank": rank_within_class(score)}
 
 
-def _decisions_of(image: GeneratedImage) -> list[tuple[Decision, list[str]]]:
-    rows = Decision.objects.filter(image=image).select_related("reviewer")
-    return [
-        (
-            row,
-            [REASONS.get(reason, reason) for reason in row.reasons]
-            + [f"Wrong: {slot}" for slot in row.wrong_slots],
-        )
-        for row in rows
-    ]
+def _asks_several(policy: QualityPolicy) -> bool:
+    """Return whether somebody may be asked of an image that others judged: blind, then."""
+    return policy.reviews_per_image > 1 or policy.gold_share > 0
+
+
+def _told(row: Decision) -> tuple[Decision, list[str]]:
+    reasons = [REASONS.get(reason, reason) for reason in row.reasons]
+    return row, reasons + [f"Wrong: {slot}" for slot in row.wrong_slots]
 
 
 def _neighbours(image: GeneratedImage) -> dict[str, int | None]:

@@ -244,6 +244,34 @@ def test_an_image_tells_its_whole_history(people: People) -> None:
     assert f'href="/images/{low.pk}/"' in page
 
 
+def test_only_curators_see_who_decided(people: People) -> None:
+    image = pending(people)
+    make_decision(image, people.users["reviewer"])
+    url = f"/images/{image.pk}/"
+    assert "</span> a reviewer <time" in people.client("viewer").get(url).content.decode()
+    assert "</span> you <time" in people.client("reviewer").get(url).content.decode()
+    assert "</span> reviewer <time" in people.client("curator").get(url).content.decode()
+
+
+@pytest.mark.parametrize("asks", [{"reviews_per_image": 2}, {"gold_share": 0.1}])
+def test_who_may_still_be_asked_of_an_image_sees_no_verdict(
+    people: People, asks: dict[str, Any]
+) -> None:
+    for name, value in asks.items():
+        setattr(people.dataset.policy, name, value)
+    people.dataset.policy.save()
+    image = pending(people)
+    make_decision(image, people.users["curator"], Verdict.REJECT, note="a bus")
+    url = f"/images/{image.pk}/"
+    page = people.client("reviewer").get(url).content.decode()
+    assert "Shown once you have judged the image yourself" in page
+    for told in ("a bus", "badge-reject", "badge-rejected", "score-value"):
+        assert told not in page
+    assert "a bus" in people.client("curator").get(url).content.decode()
+    make_decision(image, people.users["reviewer"])
+    assert "a bus" in people.client("reviewer").get(url).content.decode()
+
+
 def test_scores_are_hidden_from_reviewers_until_they_have_decided(people: People) -> None:
     image = pending(people)
     url = f"/images/{image.pk}/"
