@@ -19,7 +19,7 @@ from synthreview.generation.generators.base import (
     OnStep,
 )
 from synthreview.generation.models import Call, GeneratedImage, ImageTruth
-from synthreview.generation.services import capability_of, generator
+from synthreview.generation.services import capability_of, drawn_px, generator, source_size
 from synthreview.lib.images import BadImageError
 from synthreview.lib.outcomes import UnusableAnswerError
 from synthreview.spending.performing import perform
@@ -54,19 +54,23 @@ def draw_call(call_pk: int) -> None:
 def request_of(call: Call) -> DrawRequest:
     """Return what a generator is asked for by this call, its inputs' bytes read."""
     capability = capability_of(call.prompt.technique)
-    inputs = call.inputs.select_related("image", "reference") if capability != TEXT else ()
+    rows = call.inputs.select_related("image", "reference") if capability != TEXT else ()
+    sources = [row.source for row in rows]
+    size = source_size(sources[0]) if sources else None
+    able = generator(call.run.generator).capabilities()
     mask = storage.blobs().read(call.mask_sha256) if call.mask_sha256 else None
     return DrawRequest(
         prompt=call.prompt.text,
         count=call.count,
-        size_px=call.run.size_px,
+        size_px=drawn_px(able, capability, call.run.size_px, size),
         seed=call.seed,
         capability=capability,
-        images=tuple(storage.blobs().read(row.source.sha256) for row in inputs),
+        images=tuple(storage.blobs().read(source.sha256) for source in sources),
         mask=mask,
         negative_prompt=call.run.negative_prompt,
         slots=call.prompt.slots,
         options=call.run.options,
+        source_size=size,
     )
 
 

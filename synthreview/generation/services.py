@@ -20,7 +20,9 @@ from synthreview.catalog.models import Dataset, LabelClass, ReferenceImage, Refe
 from synthreview.generation.generators.base import (
     FUSION,
     INPUTS,
+    KEEPS_SIZE,
     TEXT,
+    Capabilities,
     DrawRequest,
     Generator,
     Interruptible,
@@ -108,6 +110,20 @@ def capability_of(technique: str) -> str:
     return TEXT if TECHNIQUES[technique].is_text else technique
 
 
+def source_size(image: GeneratedImage | ReferenceImage) -> tuple[int, int]:
+    """Return the width and height in pixels of what a call starts from."""
+    return image.width, image.height
+
+
+def drawn_px(
+    able: Capabilities, capability: str, size_px: int, source: tuple[int, int] | None
+) -> int:
+    """Return the size to ask for: the run's, or the one that holds the source."""
+    if capability in KEEPS_SIZE and source is not None:
+        return able.size_for(source)
+    return size_px
+
+
 def approved_prompts(
     dataset: Dataset,
     *,
@@ -144,7 +160,10 @@ def plan_run(
     negative_prompt: str = "",
     options: Mapping[str, Any] | None = None,
 ) -> RunPlan:
-    """Share `count` images evenly over the orders. Raises RunError, UnknownAdapterError."""
+    """Share `count` images evenly over the orders. Raises RunError, UnknownAdapterError.
+
+    `size_px` counts for nothing where an image is as large as what it is made of.
+    """
     chosen = generator(generator_alias)
     able = chosen.capabilities()
     try:
@@ -155,12 +174,12 @@ def plan_run(
         raise RunError("There is no approved prompt to draw: write and approve prompts first.")
     if not 1 <= count <= MAX_IMAGES_PER_RUN:
         raise RunError(f"{count} images: choose between 1 and {MAX_IMAGES_PER_RUN:,}.")
-    if size_px not in able.sizes_px:
+    capabilities = {capability_of(order.prompt.technique) for order in orders}
+    if size_px not in able.sizes_px and not capabilities <= KEEPS_SIZE:
         sizes = ", ".join(map(str, able.sizes_px))
         raise RunError(f"{chosen.title} draws no {size_px} px images; it draws {sizes}.")
     if negative_prompt and not able.takes_negative_prompt:
         raise RunError(f"{chosen.title} takes no negative prompt: leave it empty.")
-    capabilities = {capability_of(order.prompt.technique) for order in orders}
     if lacking := sorted(capabilities - able.able):
         raise RunError(
             f"{chosen.title} cannot do {', '.join(lacking)}; "
@@ -171,18 +190,21 @@ def plan_run(
     next_seed = seed
     per_call = min(able.images_per_call, MAX_IMAGES_PER_CALL)
     for number, order in enumerate(orders):
+        capability = capability_of(order.prompt.technique)
+        source = source_size(order.inputs[0]) if order.inputs else None
         wanted = count // len(orders) + (number < count % len(orders))
         while wanted > 0:
             images = min(wanted, per_call)
             request = DrawRequest(
                 prompt=order.prompt.text,
                 count=images,
-                size_px=size_px,
+                size_px=drawn_px(able, capability, size_px, source),
                 seed=next_seed,
-                capability=capability_of(order.prompt.technique),
+                capability=capability,
                 negative_prompt=negative_prompt,
                 slots=order.prompt.slots,
                 options=options or {},
+                source_size=source,
             )
             price = chosen.estimate_micro_usd(request)
             calls.append(PlannedCall(order, images, next_seed, price))
@@ -247,7 +269,8 @@ def start_run(
         options=dict(options or {}),
         negative_prompt=negative_prompt,
         emulation=plan.emulation,
-        size_px=size_px,
+        # 0: each image is as large as what it was made of.
+        size_px=0 if all(_keeps_size(order) for order in orders) else size_px,
         seed=seed,
         image_count=count,
         created_by=created_by,
@@ -273,6 +296,10 @@ def start_run(
     CallInput.objects.bulk_create(inputs, batch_size=500)
     enqueue_on_commit(calls)
     return run
+
+
+def _keeps_size(order: Order) -> bool:
+    return capability_of(order.prompt.technique) in KEEPS_SIZE
 
 
 def _input_of(call: Call, position: int, image: GeneratedImage | ReferenceImage) -> CallInput:

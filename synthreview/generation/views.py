@@ -33,6 +33,7 @@ from synthreview.spending.services import (
 from synthreview.work.models import OPEN_STATES, WorkState
 
 PAGE = 25
+ESTIMATE = "estimate"  # what a form asks for without JavaScript, before it starts anything
 NEWEST = 24
 PATIENCE = dt.timedelta(seconds=20)
 
@@ -69,8 +70,11 @@ def _title(alias: str) -> str:
 def new_run(request: HttpRequest, slug: str) -> HttpResponse:
     """Start a run; before that show what it draws and the most that it costs."""
     dataset, context = open_dataset(request, slug, Action.CURATE)
-    form = RunForm(request.POST or None, dataset=dataset)
-    if form.is_valid():
+    given = {"generator": request.GET["generator"]} if "generator" in request.GET else {}
+    form = RunForm(request.POST or None, dataset=dataset, initial=given)
+    if request.POST.get("ask") == ESTIMATE:
+        context |= _estimated(dataset, form)
+    elif form.is_valid():
         try:
             run = services.start_run(
                 dataset=dataset,
@@ -90,15 +94,21 @@ def estimate(request: HttpRequest, slug: str) -> HttpResponse:
     """Say what the form as it stands would draw and cost; nothing is stored."""
     dataset, context = open_dataset(request, slug, Action.CURATE)
     form = RunForm(request.GET, dataset=dataset)
-    if form.is_valid():
-        prompts = form.prompts()
-        context["prompt_count"] = len(prompts)
-        try:
-            context["budget"] = budget_of(dataset)
-            context["plan"] = services.plan_run(orders=services.orders_of(prompts), **form.order)
-        except services.RunError as error:
-            form.add_error(None, str(error))
+    context |= _estimated(dataset, form)
     return render(request, "generation/_estimate.html", context | {"form": form})
+
+
+def _estimated(dataset: Dataset, form: RunForm) -> dict[str, Any]:
+    """Return what the form would draw and cost; what is wrong stands in the form then."""
+    if not form.is_valid():
+        return {}
+    prompts = form.prompts()
+    found: dict[str, Any] = {"prompt_count": len(prompts), "budget": budget_of(dataset)}
+    try:
+        found["plan"] = services.plan_run(orders=services.orders_of(prompts), **form.order)
+    except services.RunError as error:
+        form.add_error(None, str(error))
+    return found
 
 
 @require_GET

@@ -5,13 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from django import forms
-from django.conf import settings
 
 from synthreview.catalog.forms import ClassesField
 from synthreview.catalog.models import Dataset, LabelClass
 from synthreview.generation.masks import Box
-from synthreview.generation.options import OptionForm
-from synthreview.generation.services import capability_of, generator
+from synthreview.generation.options import DrawForm
+from synthreview.generation.services import capability_of
 from synthreview.overview.deriving import KEEP_MIDDLE, MaskRule, Origin, Wish
 from synthreview.prompting.techniques import INSTRUCTED, TECHNIQUES
 
@@ -20,7 +19,7 @@ MAX_PAIRS = 100_000
 SIDES = ("left", "top", "right", "bottom")
 
 
-class DeriveForm(OptionForm):
+class DeriveForm(DrawForm):
     """What to derive in `dataset`, by which generator."""
 
     technique = forms.ChoiceField(
@@ -66,8 +65,6 @@ class DeriveForm(OptionForm):
     top = forms.FloatField(label="Top (%)", min_value=0, max_value=100)
     right = forms.FloatField(label="Right (%)", min_value=0, max_value=100)
     bottom = forms.FloatField(label="Bottom (%)", min_value=0, max_value=100)
-    generator = forms.ChoiceField()
-    size_px = forms.TypedChoiceField(label="Size", coerce=int)
 
     def __init__(self, *args: Any, dataset: Dataset, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -76,48 +73,21 @@ class DeriveForm(OptionForm):
             field = self.fields[name]
             assert isinstance(field, forms.ModelChoiceField)
             field.queryset = dataset.classes.all()
-        able = [alias for alias in settings.GENERATORS if self._can(alias)]
-        self.fields["generator"] = forms.ChoiceField(
-            choices=[(alias, generator(alias).title) for alias in able],
-            error_messages={"required": f"No generator here can do {self.technique_title}."},
-        )
-        sizes = sorted(
-            {size for alias in able for size in generator(alias).capabilities().sizes_px}
-        )
-        self.fields["size_px"] = forms.TypedChoiceField(
-            label="Size", coerce=int, choices=[(size, f"{size} px") for size in sizes]
-        )
         self.initial = {
             "technique": "variation",
             "origin": Origin.APPROVED,
             "classes": dataset.classes.all(),
             "mask_rule": MaskRule.BACKGROUND,
-            "generator": next(iter(able), ""),
-            "size_px": 512 if 512 in sizes else next(iter(sizes), ""),
             **{side: round(getattr(KEEP_MIDDLE, side) * 100) for side in SIDES},
             **self.initial,
         }
         self._leave_out_what_does_not_matter()
-        self.add_options(self.chosen_generator)
+        self.add_generators(capability_of(self.technique_chosen))
 
     @property
     def technique_chosen(self) -> str:
         given = (self.data or {}).get("technique") or self.initial.get("technique")
         return str(given) if given in INSTRUCTED else "variation"
-
-    @property
-    def technique_title(self) -> str:
-        return TECHNIQUES[self.technique_chosen].title.lower()
-
-    @property
-    def chosen_generator(self) -> str:
-        """The alias that is chosen now, or the first one; empty where none is able."""
-        choices = [alias for alias, _ in self.fields["generator"].choices]  # type: ignore[attr-defined]
-        given = (self.data or {}).get("generator") or self.initial.get("generator")
-        return str(given) if given in choices else next(iter(choices), "")
-
-    def _can(self, alias: str) -> bool:
-        return capability_of(self.technique_chosen) in generator(alias).capabilities().able
 
     def _leave_out_what_does_not_matter(self) -> None:
         technique = self.technique_chosen
@@ -126,24 +96,6 @@ class DeriveForm(OptionForm):
             unused |= {"mask_rule", *SIDES}
         for name in unused:
             del self.fields[name]
-
-    @property
-    def unable(self) -> list[str]:
-        """The generators that cannot do it, by title: said, and never silently left out."""
-        return [generator(a).title for a in settings.GENERATORS if not self._can(a)]
-
-    @property
-    def emulation(self) -> str:
-        """How the chosen generator does what its model lacks; empty where it is its own."""
-        if not self.chosen_generator:
-            return ""
-        able = generator(self.chosen_generator).capabilities()
-        return able.emulated.get(capability_of(self.technique_chosen), "")
-
-    @property
-    def notice(self) -> str:
-        """What must be known of the chosen generator."""
-        return generator(self.chosen_generator).notice if self.chosen_generator else ""
 
     def clean_image_ids(self) -> tuple[int, ...]:
         parts = [part.strip() for part in self.cleaned_data["image_ids"].split(",")]
@@ -181,12 +133,3 @@ class DeriveForm(OptionForm):
             image_ids=cleaned["image_ids"],
             **given,
         )
-
-    @property
-    def order(self) -> dict[str, Any]:
-        """The arguments of `plan_run` and `start_run` beside the orders and their count."""
-        return {
-            "generator_alias": self.cleaned_data["generator"],
-            "size_px": self.cleaned_data["size_px"],
-            "options": self.options,
-        }

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from django import forms
-from django.conf import settings
 
 from synthreview.accounts.models import User
 from synthreview.catalog.models import LabelClass
@@ -14,8 +13,8 @@ from synthreview.generation import masks
 from synthreview.generation.generators.base import INPAINT
 from synthreview.generation.masks import Box
 from synthreview.generation.models import GeneratedImage
-from synthreview.generation.options import OptionForm
-from synthreview.generation.services import Order, generator
+from synthreview.generation.options import DrawForm
+from synthreview.generation.services import Order
 from synthreview.lib.images import BadImageError
 from synthreview.lib.text import text_key
 from synthreview.prompting.models import Prompt, PromptState
@@ -25,7 +24,7 @@ MAX_MASK_BYTES = 4_000_000
 SIDES = ("left", "top", "right", "bottom")
 
 
-class RepaintForm(OptionForm):
+class RepaintForm(DrawForm):
     """A mask, painted or a rectangle, and what shall be there instead."""
 
     instruction = forms.CharField(
@@ -49,8 +48,6 @@ class RepaintForm(OptionForm):
     right = forms.FloatField(label="Right (%)", min_value=0, max_value=100, initial=100)
     bottom = forms.FloatField(label="Bottom (%)", min_value=0, max_value=100, initial=40)
     count = forms.IntegerField(label="Images", min_value=1, max_value=MAX_COUNT, initial=1)
-    generator = forms.ChoiceField()
-    size_px = forms.TypedChoiceField(label="Size", coerce=int)
 
     def __init__(self, *args: Any, source: GeneratedImage, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -58,22 +55,8 @@ class RepaintForm(OptionForm):
         labels = self.fields["label_class"]
         assert isinstance(labels, forms.ModelChoiceField)
         labels.queryset = source.dataset.classes.all()
-        able = [a for a in settings.GENERATORS if INPAINT in generator(a).capabilities().able]
-        self.fields["generator"] = forms.ChoiceField(
-            choices=[(alias, generator(alias).title) for alias in able],
-            error_messages={"required": "No generator here can repaint a part of a picture."},
-        )
-        sizes = sorted({s for a in able for s in generator(a).capabilities().sizes_px})
-        self.fields["size_px"] = forms.TypedChoiceField(
-            label="Size", coerce=int, choices=[(size, f"{size} px") for size in sizes]
-        )
-        longest = max(source.width, source.height)
-        self.initial = {
-            **self.initial,
-            "label_class": source.label_class_id,
-            "generator": next(iter(able), ""),
-            "size_px": longest if longest in sizes else next(iter(sizes), ""),
-        }
+        self.initial = {**self.initial, "label_class": source.label_class_id}
+        self.add_generators(INPAINT)
 
     def clean_mask(self) -> bytes | None:
         file = self.cleaned_data["mask"]
@@ -116,10 +99,11 @@ class RepaintForm(OptionForm):
         )
         return Order(prompt, (self.source,), blobs().put(mask))
 
-    @property
-    def order(self) -> dict[str, Any]:
-        """The arguments of `start_run` beside the order and the count."""
-        return {
-            "generator_alias": self.cleaned_data["generator"],
-            "size_px": self.cleaned_data["size_px"],
-        }
+    def stand_in(self) -> Order:
+        """Return an order of the same cost; nothing is stored."""
+        text = self.cleaned_data.get("instruction", "")
+        label = self.cleaned_data["label_class"]
+        prompt = Prompt(
+            dataset=self.source.dataset, label_class=label, technique="inpaint", text=text
+        )
+        return Order(prompt, (self.source,))

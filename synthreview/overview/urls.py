@@ -15,4 +15,7 @@ urlpatterns = [
     path("d/<slug:slug>/derive/estimate", derive_views.derive_estimate, name="derive-estimate"),
     path("images/<int:pk>/", views.image, name="image"),
     path("images/<int:pk>/repaint", derive_views.repaint, name="repaint"),
+    path(
+        "images/<int:pk>/repaint/estimate", derive_views.repaint_estimate, name="repaint-estimate"
+    ),
 ]

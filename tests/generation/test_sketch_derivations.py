@@ -10,7 +10,7 @@ from collections import Counter
 from typing import Any
 
 import pytest
-from PIL import Image, PngImagePlugin
+from PIL import Image, ImageChops, ImageOps, PngImagePlugin
 
 from synthreview.generation.generators.base import (
     FUSION,
@@ -26,8 +26,10 @@ from synthreview.generation.generators.sketch.recipe import CHUNK, Recipe, read_
 from synthreview.generation.generators.sketch.render import render_cutout, render_scene
 from synthreview.generation.generators.sketch.scene import FAULTS, Scene
 from synthreview.generation.generators.sketch.understanding import Understood
+from synthreview.generation.masks import Box, keep_middle
 from synthreview.lib.images import decode, rendition
 from synthreview.lib.outcomes import PermanentError
+from synthreview.prompting.shipped import shipped_axes
 from tests.generation.pictures import (
     DAHLIA,
     ESPRESSO,
@@ -198,8 +200,66 @@ def test_the_slot_is_read_before_the_caption() -> None:
 
 
 def test_an_edit_that_is_not_understood_is_refused_with_what_is() -> None:
-    with pytest.raises(PermanentError, match=r"not understand: long, shadow\. Sketch can remove"):
-        draw("The same dog with a long shadow added", INPAINT, picture(), mask=left_half())
+    with pytest.raises(PermanentError, match=r"not understand: rainbow\. Sketch can remove"):
+        draw("The same dog with a rainbow added", INPAINT, picture(), mask=left_half())
+
+
+SHIPPED = [value.phrase for value in shipped_axes()["edit"].values]
+
+
+@pytest.mark.parametrize("edit", SHIPPED)
+@pytest.mark.parametrize("style", ["photo-like", "watercolour", "pixel art"])
+@pytest.mark.parametrize("seed", [7, 8])
+def test_every_shipped_edit_is_drawn_and_the_rest_stays_to_the_pixel(
+    edit: str, style: str, seed: int
+) -> None:
+    source = picture(f"a red car parked in the city, {style}", seed=seed)
+    masks = {
+        "middle": keep_middle((SIDE, SIDE), Box(0.2, 0.15, 0.8, 0.9)),
+        "half": left_half(),
+        "all": EVERYWHERE,
+    }
+    for name, mask in masks.items():
+        (image,) = draw(f"The same car {edit}", INPAINT, source, mask=mask, slots={"edit": edit})
+        changed = ImageChops.difference(opened(source), opened(image.data))
+        kept = ImageOps.invert(opened(mask).convert("L"))
+        assert ImageChops.multiply(changed, kept.convert("RGB")).getbbox() is None
+        # Nothing stands beside a lone car; and a mask may leave out what an edit changes.
+        if name == "all":
+            assert (changed.getbbox() is not None) == ("beside it removed" not in edit)
+        assert not image.revised_prompt or "street" in image.revised_prompt
+
+
+@pytest.mark.parametrize(
+    ("edit", "touch"),
+    [
+        ("with a green box added beside it", "green box"),
+        ("with a long shadow added", "shadow"),
+        ("with a sticker added to the car", "sticker"),
+        ("with the sky replaced by a stormy one", "sky"),
+    ],
+)
+def test_a_small_edit_is_told_and_handed_on_to_siblings(edit: str, touch: str) -> None:
+    (edited,) = draw(f"The same dog {edit}", INPAINT, picture(), mask=EVERYWHERE)
+    assert edited.private["drawn"]["touches"] == (touch,)
+    (sibling,) = draw("in another pose", VARIATION, edited.data)
+    assert sibling.private["drawn"]["touches"] == (touch,)
+    assert sibling.private["drawn"]["object"] == "dog"
+
+
+def test_a_small_edit_is_drawn_on_a_photograph_too() -> None:
+    photo = ESPRESSO.read_bytes()
+    size = opened(photo).size
+    (image,) = draw("with a sticker added to it", INPAINT, photo, mask=left_half(size))
+    box = changed_box(opened(photo), opened(image.data))
+    assert box is not None
+    assert box[2] <= size[0] // 2
+
+
+@pytest.mark.parametrize("edit", ["with the shadow removed", "without a person"])
+def test_what_sketch_cannot_take_away_is_refused(edit: str) -> None:
+    with pytest.raises(PermanentError, match="Sketch can remove"):
+        draw(f"The same dog {edit}", INPAINT, picture(), mask=left_half())
 
 
 # --- Faults on purpose

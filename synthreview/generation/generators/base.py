@@ -24,6 +24,8 @@ TEXT, VARIATION, FUSION, INPAINT, TYPOGRAPHIC = (
 CAPABILITIES = (TEXT, VARIATION, FUSION, INPAINT, TYPOGRAPHIC)
 # How many images go in, by capability.
 INPUTS = {TEXT: 0, VARIATION: 1, FUSION: 2, INPAINT: 1, TYPOGRAPHIC: 1}
+# What comes out is as large as what went in: a run of these asks for no size.
+KEEPS_SIZE = frozenset({INPAINT, TYPOGRAPHIC})
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +37,9 @@ class DrawRequest:
     PNG in mode L of the input's size, white = repaint. `prompt` is a caption, or for the
     others an instruction; `slots` is what its slots say (the word to paste, what to change).
     `options` are the run's own settings for this generator (for example strength).
+    `source_size` is the width and height of the first input, for an estimate before its bytes
+    are read. Of KEEPS_SIZE the size is the input's, and `size_px` is only what a generator
+    falls back to that draws squares of its own sizes: the smallest that holds the input.
     """
 
     prompt: str
@@ -47,6 +52,7 @@ class DrawRequest:
     negative_prompt: str = ""
     slots: Mapping[str, str] = field(default_factory=dict)
     options: Mapping[str, Any] = field(default_factory=dict)
+    source_size: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +122,11 @@ class Capabilities:
     emulated: Mapping[str, str] = field(default_factory=dict)
     options: tuple[Option, ...] = ()
     price: str = "free"
+
+    def size_for(self, source: tuple[int, int]) -> int:
+        """Return the smallest size that holds a source, or the largest that there is."""
+        enough = [size for size in self.sizes_px if size >= max(source)]
+        return min(enough, default=max(self.sizes_px))
 
 
 @dataclass(frozen=True, slots=True)

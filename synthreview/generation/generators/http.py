@@ -17,8 +17,7 @@ from typing import Any, NoReturn
 
 from synthreview.generation.generators.base import (
     CAPABILITIES,
-    INPAINT,
-    TYPOGRAPHIC,
+    KEEPS_SIZE,
     Capabilities,
     DrawnImage,
     DrawRequest,
@@ -44,7 +43,6 @@ from synthreview.lib.outcomes import (
 CONTRACT = 1
 MAX_ANSWER_BYTES = 128_000_000
 HEALTH_TIMEOUT_S = 10
-KEEPS_SIZE = frozenset({INPAINT, TYPOGRAPHIC})
 
 
 class HttpGenerator:

@@ -33,7 +33,7 @@ from synthreview.generation.generators.openai.answers import (
 )
 from synthreview.generation.generators.openai.prices import Price, PriceError, price_of
 from synthreview.generation.generators.openai.profiles import PROFILES, Where
-from synthreview.generation.generators.openai.requests import Wire, wire_of
+from synthreview.generation.generators.openai.requests import Wire, pixels_asked, wire_of
 from synthreview.lib import web
 from synthreview.lib.images import MAX_BYTES
 from synthreview.lib.money import dollars, micro_usd
@@ -133,7 +133,7 @@ class OpenAIGenerator:
             prompt=request.prompt + request.negative_prompt,
             inputs=INPUTS.get(request.capability, 0),
             count=max(0, request.count),
-            pixels=request.size_px**2,
+            pixels=pixels_asked(request, self.profile),
             quality=str(request.options.get("quality", "auto")),
         )
 

@@ -208,6 +208,17 @@ def _inpaint(
     return Wire(call, size, prompt, fields, extra, files, notes=notes)
 
 
+def pixels_asked(request: DrawRequest, profile: Profile) -> int:
+    """Return how many pixels each image will have that is asked for. Raises nothing."""
+    if request.capability == INPAINT and request.source_size:
+        try:
+            (wide, high), _ = _edit_size(request.source_size, request.size_px, profile)
+        except PermanentError:  # it will be refused before anything is sent
+            return request.size_px**2
+        return wide * high
+    return request.size_px**2
+
+
 def _edit_size(
     size: tuple[int, int], size_px: int, profile: Profile
 ) -> tuple[tuple[int, int], tuple[str, ...]]:

@@ -35,6 +35,7 @@ from synthreview.generation.generators.sketch.recipe import Recipe, read_recipe,
 from synthreview.generation.generators.sketch.render import RENDERER_VERSION, render_scene
 from synthreview.generation.generators.sketch.repainting import repaint
 from synthreview.generation.generators.sketch.scene import MAX_SEED
+from synthreview.generation.generators.sketch.touches import TOUCHES
 from synthreview.generation.generators.sketch.understanding import Understood, understand
 from synthreview.lib.outcomes import PermanentError
 
@@ -264,7 +265,8 @@ def _unknown_edit(asks: Understood) -> str:
     return (
         f"{heard}Sketch can remove the subject or what stands behind or beside it, put another "
         f"place behind it ({listed(vocabulary.ENVIRONMENT_NAMES)}), add or replace an object "
-        f"({listed(vocabulary.OBJECT_NAMES)}), and change colour, style or action."
+        f"({listed(vocabulary.OBJECT_NAMES)}), change colour, style or action, and draw a "
+        f"{listed(TOUCHES)}."
     )
 
 

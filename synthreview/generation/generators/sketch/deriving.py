@@ -25,6 +25,7 @@ from synthreview.generation.generators.sketch.scene import (
     scene_asked,
     scene_drawn,
 )
+from synthreview.generation.generators.sketch.touches import TOUCHES, paint_of, touch_in
 from synthreview.generation.generators.sketch.understanding import Understood, understand
 
 MERE_COPY: Final = "mere copy"
@@ -165,7 +166,9 @@ _REMOVES: Final = re.compile(r"\b(?:removed?|removing|erased?|without|deleted?|g
 _BEHIND: Final = re.compile(r"\b(?:background|behind|surroundings?|setting|scenery)\b")
 _BESIDE: Final = re.compile(r"\b(?:beside|next to|neighbours?|neighbors?|around)\b")
 _ADDS: Final = re.compile(r"\b(?:add(?:ed|ing)?|put|placed|insert(?:ed)?)\b")
-_SUBJECT: Final = re.compile(r"^\s*(?:the|a|an|this)\s+(?:same\s+)?[\w\- ]+?\s+(?=with\b|but\b)")
+_SUBJECT: Final = re.compile(
+    r"^\s*(?:the|a|an|this)\s+(?:same\s+)?[\w\- ]+?\s+(?=with(?:out)?\b|but\b)"
+)
 
 
 _VERBS: Final = frozenset(
@@ -178,13 +181,16 @@ def read_edit(text: str) -> tuple[Understood, tuple[str, ...]]:
     """Return what an instruction names, and its kind as one word; none if nothing is understood.
 
     remove: the subject; alone: what stands beside it; backdrop: a plain background; place:
-    another environment; add, replace: another object; change: another look of the same.
+    another environment; add, replace: another object; change: another look of the same;
+    or the name of a touch.
     """
     words = _SUBJECT.sub("", text.lower())
     asks = understand(words)
     unknown = tuple(word for word in asks.unknown_words if word not in _VERBS)
     asks = replace(asks, unknown_words=unknown)
     removes = _REMOVES.search(words) is not None
+    if touch := _touch(words, asks, removes):
+        return touch
     if removes and _BESIDE.search(words):
         return asks, ("alone",)
     if removes and _BEHIND.search(words):
@@ -202,9 +208,34 @@ def read_edit(text: str) -> tuple[Understood, tuple[str, ...]]:
     return asks, ()
 
 
+# What is true of every touch, so that it is not reported as unknown.
+_SAID_OF_TOUCHES: Final = frozenset("long stormy small part reflection".split())
+
+
+def _touch(
+    words: str, asks: Understood, removes: bool
+) -> tuple[Understood, tuple[str, ...]] | None:
+    """Return the touch that an instruction is about; no kind where one is to be taken away."""
+    found = touch_in(words)
+    if found is None or (asks.environment and _BEHIND.search(words)):
+        return None
+    name, start = found
+    if understand(words[:start]).object:  # the object comes first: it is what is added
+        return None
+    if removes:
+        return (asks, ()) if asks.object is None else None
+    known = set(TOUCHES[name].words.findall(words)) | _SAID_OF_TOUCHES | {paint_of(words, name)}
+    unknown = tuple(
+        word for word in asks.unknown_words if not set(word.split()) <= known | set(name.split())
+    )
+    return Understood(colour=paint_of(words, name) or None, unknown_words=unknown), (name,)
+
+
 def edited(recipe: Recipe, base: Scene) -> Scene:
     """Return the scene after an edit; the seed, and with it all that is not named, stays."""
     asks, kind = recipe.asks, recipe.turns[0]
+    if kind in TOUCHES:
+        return replace(base, touches=(*base.touches, f"{asks.colour or ''} {kind}".strip()))
     if kind == "remove":
         return replace(base, object=None, colour=None, action=None, look=None, intruder=None)
     if kind == "alone":

@@ -20,6 +20,7 @@ from synthreview.generation.generators.sketch.render import (
 )
 from synthreview.generation.generators.sketch.repainting import spot_in
 from synthreview.generation.generators.sketch.scene import MAX_SEED, Scene
+from synthreview.generation.generators.sketch.touches import TOUCHES, draw_touch, region_for
 from synthreview.generation.generators.sketch.understanding import Understood
 from synthreview.generation.generators.sketch.vocabulary import ACTIONS_OF
 
@@ -101,6 +102,9 @@ def repaint(
         side = max(max(picture.size), _LEAST_DRAWN_PX)
         place = render_background(asks.environment, asks.style or "photo-like", own_seed, side)
         new = ImageOps.fit(place, picture.size, Image.Resampling.LANCZOS)
+    elif kind in TOUCHES:
+        new = picture.copy()
+        draw_touch(new, kind, region_for(kind, mask), asks.colour or "", own_seed)
     else:
         new = fill(picture, mask)
     if kind in ("add", "replace") and asks.object is not None:

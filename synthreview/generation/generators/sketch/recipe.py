@@ -17,6 +17,7 @@ from PIL import Image, PngImagePlugin
 
 from synthreview.generation.generators.base import FUSION, INPAINT, INPUTS, TEXT, VARIATION
 from synthreview.generation.generators.sketch import vocabulary
+from synthreview.generation.generators.sketch.touches import TOUCHES
 from synthreview.generation.generators.sketch.understanding import Understood
 from synthreview.generation.generators.sketch.vocabulary import ACTIONS_OF
 
@@ -40,7 +41,9 @@ TURNS: Final[dict[str, frozenset[str]]] = {
     TEXT: frozenset(),
     VARIATION: frozenset({"environment", "colour", "style"}),
     FUSION: frozenset(),
-    INPAINT: frozenset({"remove", "alone", "backdrop", "place", "add", "replace", "change"}),
+    INPAINT: frozenset(
+        {"remove", "alone", "backdrop", "place", "add", "replace", "change", *TOUCHES}
+    ),
 }
 
 

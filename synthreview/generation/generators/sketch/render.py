@@ -22,6 +22,7 @@ from synthreview.generation.generators.sketch.pen import RGB, Pen, darker, light
 from synthreview.generation.generators.sketch.places import PLACES, Place, camera, draw_place
 from synthreview.generation.generators.sketch.scene import Scene, drawn_colour, shown_action
 from synthreview.generation.generators.sketch.styles import STYLES, Drawing
+from synthreview.generation.generators.sketch.touches import TOUCHES, Region, draw_touch
 
 # Raise this whenever any picture changes: scorers trained on the pictures name it.
 RENDERER_VERSION: Final = "sketch-1"
@@ -52,14 +53,19 @@ def _wash(size_px: int, hour: tuple[RGB, RGB]) -> Image.Image:
     return corner.resize((size_px, size_px), Image.Resampling.BICUBIC)
 
 
-def render_scene(scene: Scene, size_px: int, parts: Sequence[Part] | None = None) -> Image.Image:
+def render_scene(
+    scene: Scene,
+    size_px: int,
+    parts: Sequence[Part] | None = None,
+    touched: Region | None = None,
+) -> Image.Image:
     """Return the picture of a scene, RGB and square.
 
     `parts` are the objects in it, far to near, where they are not the scene's own: a repair
-    moves nothing that it does not name.
+    moves nothing that it does not name. `touched` is where its last touch lies.
     """
     times = max(1, -(-_SMALLEST_PX // size_px))
-    image, mask = _compose(scene, size_px * times, parts)
+    image, mask = _compose(scene, size_px * times, parts, touched)
     drawing = Drawing(image, mask, scene.seed, paint_shows=scene.colour is not None)
     styled = STYLES[scene.style](drawing)
     if scene.unreadable:
@@ -82,7 +88,10 @@ def render_cutout(scene: Scene, size_px: int, parts: Sequence[Part] | None = Non
 
 
 def _compose(
-    scene: Scene, size_px: int, parts: Sequence[Part] | None = None
+    scene: Scene,
+    size_px: int,
+    parts: Sequence[Part] | None = None,
+    touched: Region | None = None,
 ) -> tuple[Image.Image, Image.Image]:
     """Return the unstyled drawing and the mask of its objects."""
     place = PLACES[scene.environment]
@@ -93,10 +102,23 @@ def _compose(
     if scene.style in {"photo-like", "black and white"}:
         image = image.filter(ImageFilter.BoxBlur(size_px * 0.0032))
     mask = Image.new("L", image.size)
+    _touch(image, scene, touched, behind=True)
     for layer, corner in layers:
         _place_layer(image, mask, layer, corner, place)
+    _touch(image, scene, touched, behind=False)
     hour = random.Random(f"light/{scene.seed}").choice(_HOURS)
     return ImageChops.multiply(image, _wash(size_px, hour)), mask
+
+
+def _touch(image: Image.Image, scene: Scene, touched: Region | None, *, behind: bool) -> None:
+    """Draw the scene's touches, those behind its objects or those before them."""
+    for number, words in enumerate(scene.touches):
+        paint, _, name = words.rpartition(" ")
+        if TOUCHES[name].is_behind != behind:
+            continue
+        is_last = number == len(scene.touches) - 1
+        region = touched if touched and is_last else TOUCHES[name].spots[0]
+        draw_touch(image, name, region, paint, scene.seed)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from PIL import Image
 from synthreview.generation.generators.sketch.deriving import IGNORED_EDIT, Told
 from synthreview.generation.generators.sketch.render import Part, Spot, parts_of, render_scene
 from synthreview.generation.generators.sketch.scene import Scene
+from synthreview.generation.generators.sketch.touches import TOUCHES, region_for
 
 
 def repaint(
@@ -26,7 +27,8 @@ def repaint(
     """
     if told.fault == IGNORED_EDIT:
         return source.copy()
-    redrawn = render_scene(told.drawn, source.width, _parts(base, kind, told, mask))
+    touched = region_for(kind, mask) if kind in TOUCHES else None
+    redrawn = render_scene(told.drawn, source.width, _parts(base, kind, told, mask), touched)
     return Image.composite(redrawn, source, mask)
 
 

@@ -25,7 +25,8 @@ class Scene:
     `object` None: nothing stands in the place. `environment` None: a plain backdrop.
     `colour` None: one of the object's natural colours, by the seed. `action` None:
     the object's first action. `look` is a pattern put on the object. `seed` decides
-    all that has no name: position, size, flip, light, clutter, camera.
+    all that has no name: position, size, flip, light, clutter, camera. `touches` are small
+    edits by name, "shadow" or with a colour "red box", see `touches`.
     """
 
     object: str | None
@@ -38,6 +39,7 @@ class Scene:
     missing_part: bool = False
     unreadable: bool = False
     seed: int = 0
+    touches: tuple[str, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """Return the scene as plain JSON values."""
