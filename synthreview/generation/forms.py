@@ -10,7 +10,7 @@ from synthreview.catalog.forms import ClassesField
 from synthreview.catalog.models import Dataset
 from synthreview.generation.generators.base import TEXT
 from synthreview.generation.options import DrawForm
-from synthreview.generation.services import approved_prompts, generator
+from synthreview.generation.services import approved_prompts, batch_offer, generator
 from synthreview.prompting.models import Prompt
 from synthreview.prompting.techniques import TECHNIQUES, WRITTEN
 
@@ -40,6 +40,8 @@ class RunForm(DrawForm):
         help_text="A negative prompt, where the generator takes one.",
     )
 
+    is_batched = forms.BooleanField(label="Order as a batch", required=False)
+
     def __init__(self, *args: Any, dataset: Dataset, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.dataset = dataset
@@ -55,6 +57,14 @@ class RunForm(DrawForm):
         chosen = self.chosen_generator
         if not chosen or not generator(chosen).capabilities().takes_negative_prompt:
             self.fields["negative_prompt"].widget = forms.HiddenInput()
+        self.batch = batch_offer(chosen)
+        if self.batch is None:
+            del self.fields["is_batched"]
+        else:
+            self.fields["is_batched"].help_text = (
+                f"{self.batch.price.capitalize()}, and the images come {self.batch.promise}: for "
+                "what is not urgent."
+            )
 
     def prompts(self) -> list[Prompt]:
         """Return the approved prompts of the chosen classes and techniques."""
@@ -70,5 +80,6 @@ class RunForm(DrawForm):
         return {
             "count": self.cleaned_data["count"],
             "negative_prompt": self.cleaned_data["negative_prompt"],
+            "is_batched": self.cleaned_data.get("is_batched", False),
             **self.draw_order,
         }

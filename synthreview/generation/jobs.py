@@ -21,7 +21,7 @@ from synthreview.generation.generators.base import (
 from synthreview.generation.models import Call, GeneratedImage, ImageTruth
 from synthreview.generation.services import capability_of, drawn_px, generator, source_size
 from synthreview.lib.images import BadImageError
-from synthreview.lib.outcomes import UnusableAnswerError
+from synthreview.lib.outcomes import PermanentError, UnusableAnswerError
 from synthreview.spending.performing import perform
 
 LEASE_S = 300
@@ -75,13 +75,15 @@ def request_of(call: Call) -> DrawRequest:
 
 
 def _prepare(call: Call) -> Callable[[], dict[str, Any]]:
+    if call.batch_id:
+        raise PermanentError("It belongs to a batch, which brought no answer for it.")
     request, chosen = request_of(call), generator(call.run.generator)
     if isinstance(chosen, Interruptible):
         on_step = _watch(call)
-        return lambda: _as_spooled(
+        return lambda: as_spooled(
             chosen.draw_watched(request, idempotency_key=call.spool_key, on_step=on_step)
         )
-    return lambda: _as_spooled(chosen.draw(request, idempotency_key=call.spool_key))
+    return lambda: as_spooled(chosen.draw(request, idempotency_key=call.spool_key))
 
 
 def _watch(call: Call) -> OnStep:
@@ -107,7 +109,8 @@ def _watch(call: Call) -> OnStep:
     return on_step
 
 
-def _as_spooled(result: DrawResult) -> dict[str, Any]:
+def as_spooled(result: DrawResult) -> dict[str, Any]:
+    """Return what of an answer goes to the spool, its pictures put into the store."""
     return {
         "model": result.model,
         "model_version": result.model_version,
@@ -129,6 +132,8 @@ def _as_spooled(result: DrawResult) -> dict[str, Any]:
 
 def _keep(call: Call, answer: dict[str, Any]) -> Callable[[], None]:
     """Check the images and make their renditions; return what writes their rows."""
+    if fault := answer.get("fault"):
+        raise UnusableAnswerError(fault)
     if len(answer["images"]) != call.count:
         raise UnusableAnswerError(
             f"{len(answer['images'])} images came, {call.count} were asked: none can be used."

@@ -45,6 +45,7 @@ class Run(models.Model):
     negative_prompt = models.CharField(max_length=1000, blank=True)
     emulation = models.CharField(max_length=200, blank=True)
     size_px = models.PositiveIntegerField(default=512)
+    is_batched = models.BooleanField(default=False)
     seed = models.BigIntegerField(default=0)
     image_count = models.PositiveIntegerField()
     created_at = models.DateTimeField(auto_now_add=True)
@@ -93,6 +94,8 @@ def service_of(alias: str) -> str:
 class Call(PaidWork):
     """One request to a generator: its prompt, and for derivations its inputs.
 
+    With a `batch` it is sent by that, and due only once its answer lies in the spool.
+
     Steps are told by generators that can be watched; all others leave them 0.
     """
 
@@ -104,6 +107,13 @@ class Call(PaidWork):
     count = models.PositiveSmallIntegerField(default=1)
     seed = models.BigIntegerField(null=True)
     mask_sha256 = models.CharField(max_length=64, blank=True)
+    batch = models.ForeignKey(
+        "generation.CallBatch",
+        null=True,
+        blank=True,
+        on_delete=models.PROTECT,
+        related_name="calls",
+    )
     steps_done = models.PositiveIntegerField(default=0)
     steps_total = models.PositiveIntegerField(default=0)
 
@@ -276,3 +286,7 @@ class ImageTruth(models.Model):
 
     def __str__(self) -> str:
         return f"truth of {self.image_id}"
+
+
+# A file of its own for what is a subject of its own; Django looks for models in this one.
+from synthreview.generation.batch_models import CallBatch as CallBatch  # noqa: E402

@@ -5,11 +5,13 @@ Who can do what is asked is told by name, and so is who cannot.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
 from django import forms
 from django.conf import settings
+from django.http import QueryDict
 
 from synthreview.catalog.forms import PercentField
 from synthreview.generation.generators.base import INPUTS, KEEPS_SIZE, TEXT, Option
@@ -51,6 +53,11 @@ def title_of(capability: str) -> str:
     if capability == TEXT:
         return "images from captions"
     return TECHNIQUES[capability].title.lower()
+
+
+def initial_of(given: QueryDict, *, multiple: Collection[str]) -> dict[str, Any]:
+    """Return what an address fills into a form: a technique, an image, a generator."""
+    return {key: given.getlist(key) if key in multiple else given[key] for key in given}
 
 
 class DrawForm(forms.Form):

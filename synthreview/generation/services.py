@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import functools
 import itertools
 import secrets
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,18 +28,26 @@ from synthreview.generation.generators.base import (
     Generator,
     Interruptible,
 )
-from synthreview.generation.models import Call, CallInput, GeneratedImage, InputRole, Run
+from synthreview.generation.generators.batching import Batching, BatchOffer
+from synthreview.generation.models import Call, CallBatch, CallInput, GeneratedImage, InputRole, Run
 from synthreview.lib.adapters import UnknownAdapterError, load_adapter
 from synthreview.prompting.models import Prompt
 from synthreview.prompting.techniques import TECHNIQUES, WRITTEN
 from synthreview.spending import spool
 from synthreview.spending.limits import Limits
 from synthreview.spending.models import Budget
-from synthreview.spending.services import OverBudgetError, reserve, retry_paid
+from synthreview.spending.services import (
+    OverBudgetError,
+    reserve,
+    resolve_unknown,
+    retry_paid,
+)
 from synthreview.work.models import OPEN_STATES, WorkState
 from synthreview.work.services import enqueue_on_commit
 
 MAX_IMAGES_PER_RUN = 1_000_000
+# A batch ends within three days, or a person decides (batch_jobs.OVERDUE): its calls wait longer.
+WAIT_FOR_BATCH = dt.timedelta(days=30)
 MAX_IMAGES_PER_CALL = 4  # small calls: progress is seen, and little is lost with one
 
 
@@ -159,6 +168,7 @@ def plan_run(
     seed: int = 0,
     negative_prompt: str = "",
     options: Mapping[str, Any] | None = None,
+    is_batched: bool = False,
 ) -> RunPlan:
     """Share `count` images evenly over the orders. Raises RunError, UnknownAdapterError.
 
@@ -186,6 +196,7 @@ def plan_run(
             f"it can do {', '.join(sorted(able.able))}."
         )
     _check_inputs(orders)
+    estimate = _batch_estimate(chosen, capabilities) if is_batched else chosen.estimate_micro_usd
     calls: list[PlannedCall] = []
     next_seed = seed
     per_call = min(able.images_per_call, MAX_IMAGES_PER_CALL)
@@ -206,12 +217,30 @@ def plan_run(
                 options=options or {},
                 source_size=source,
             )
-            price = chosen.estimate_micro_usd(request)
+            price = estimate(request)
             calls.append(PlannedCall(order, images, next_seed, price))
             next_seed += images
             wanted -= images
     emulated = [able.emulated[name] for name in sorted(capabilities) if name in able.emulated]
     return RunPlan(calls, count, able.takes_idempotency_key, "; ".join(emulated))
+
+
+def batch_offer(generator_alias: str) -> BatchOffer | None:
+    """Return what a generator offers by batch; None: nothing, or nobody knows it."""
+    try:
+        chosen = generator(generator_alias)
+    except UnknownAdapterError:
+        return None
+    return chosen.batch_offer() if isinstance(chosen, Batching) else None
+
+
+def _batch_estimate(chosen: Generator, capabilities: set[str]) -> Callable[[DrawRequest], int]:
+    offer = chosen.batch_offer() if isinstance(chosen, Batching) else None
+    if offer is None or not isinstance(chosen, Batching):
+        raise RunError(f"{chosen.title} takes no batches.")
+    if not capabilities <= offer.capabilities:
+        raise RunError(f"{chosen.title} takes batches of captions only.")
+    return chosen.estimate_batched_micro_usd
 
 
 def _check_inputs(orders: Iterable[Order]) -> None:
@@ -239,6 +268,7 @@ def start_run(
     seed: int | None = None,
     negative_prompt: str = "",
     options: Mapping[str, Any] | None = None,
+    is_batched: bool = False,
     created_by: User | None = None,
 ) -> Run:
     """Put a run and all its calls on record, reserve what it may cost, and send it to work.
@@ -254,6 +284,7 @@ def start_run(
         seed=seed,
         negative_prompt=negative_prompt,
         options=options,
+        is_batched=is_batched,
     )
     # The lock keeps two runs of one dataset from taking one number.
     Dataset.objects.select_for_update().get(pk=dataset.pk)
@@ -271,6 +302,7 @@ def start_run(
         emulation=plan.emulation,
         # 0: each image is as large as what it was made of.
         size_px=0 if all(_keeps_size(order) for order in orders) else size_px,
+        is_batched=is_batched,
         seed=seed,
         image_count=count,
         created_by=created_by,
@@ -294,8 +326,26 @@ def start_run(
         for position, image in enumerate(planned.order.inputs)
     ]
     CallInput.objects.bulk_create(inputs, batch_size=500)
-    enqueue_on_commit(calls)
+    if is_batched:
+        _put_in_batches(run, calls)
+    else:
+        enqueue_on_commit(calls)
     return run
+
+
+def _put_in_batches(run: Run, calls: Sequence[Call]) -> None:
+    """Give the calls to new batches: these are due now, the calls when their answers are there."""
+    offer = batch_offer(run.generator)
+    if offer is None:
+        raise RunError(f"{run.generator} takes no batches any more: look at its settings.")
+    batches = []
+    for start in range(0, len(calls), offer.most_requests):
+        batch = CallBatch.objects.create(run=run)
+        keys = [call.pk for call in calls[start : start + offer.most_requests]]
+        waiting = Call.objects.filter(pk__in=keys, state=WorkState.READY)
+        waiting.update(batch=batch, due_at=Now() + WAIT_FOR_BATCH)
+        batches.append(batch)
+    enqueue_on_commit(batches)
 
 
 def _keeps_size(order: Order) -> bool:
@@ -324,11 +374,18 @@ def stop_run(run: Run) -> int:
     freed = 0
     stopped = 0
     states = OPEN_STATES if is_interruptible(run.generator) else (WorkState.READY,)
+    stopped += _stop_batches(run)
     for call in run.calls.filter(state__in=states):
-        if spool.exists(call.spool_key):
+        is_sent = call.batch_id and call.sent_at
+        if is_sent or spool.exists(call.spool_key):
             continue
         # One by one and conditional: a worker may claim any of them meanwhile.
-        same = run.calls.filter(pk=call.pk, state=call.state, lease_token=call.lease_token)
+        same = run.calls.filter(
+            pk=call.pk,
+            state=call.state,
+            lease_token=call.lease_token,
+            sent_at__isnull=call.sent_at is None,
+        )
         is_unknown = call.sent_at is not None and call.may_cost
         if same.update(
             state=WorkState.UNKNOWN if is_unknown else WorkState.CANCELLED,
@@ -342,10 +399,41 @@ def stop_run(run: Run) -> int:
     return stopped
 
 
+def _stop_batches(run: Run) -> int:
+    """Ask the service to stop what it was sent; batches that were not sent end at once."""
+    sent = run.batches.open().filter(sent_at__isnull=False, stop_asked_at=None)
+    asked: int = sent.update(stop_asked_at=Now())
+    run.batches.filter(state=WorkState.READY, sent_at__isnull=False).update(due_at=Now())
+    unsent = run.batches.filter(state=WorkState.READY, sent_at=None)
+    unsent.update(state=WorkState.CANCELLED, settled_at=Now())
+    return asked
+
+
 @transaction.atomic
 def retry_run(run: Run) -> int:
     """Draw failed calls again; returns how many. Raises RunError where the budget is used up."""
+    calls = list(run.calls.filter(state=WorkState.FAILED))
     try:
-        return retry_paid(run.dataset, list(run.calls.filter(state=WorkState.FAILED)))
+        retried = retry_paid(run.dataset, calls)
     except OverBudgetError as error:
         raise RunError(str(error)) from error
+    _batch_again(run, calls)
+    return retried
+
+
+@transaction.atomic
+def decide_unknown(run: Run, calls: Sequence[Call], outcome: str) -> int:
+    """End calls of unknown outcome as a person decided; returns how many. Raises RunError."""
+    try:
+        resolved = resolve_unknown(run.dataset, calls, outcome)
+    except OverBudgetError as error:
+        raise RunError(str(error)) from error
+    _batch_again(run, calls)
+    return resolved
+
+
+def _batch_again(run: Run, calls: Sequence[Call]) -> None:
+    """Give calls that are to be drawn again to new batches, at the price they were planned at."""
+    ready = run.calls.filter(pk__in=[call.pk for call in calls], state=WorkState.READY)
+    if run.is_batched and (again := [c for c in ready if not spool.exists(c.spool_key)]):
+        _put_in_batches(run, again)

@@ -20,16 +20,12 @@ from synthreview.catalog.pages import open_dataset, page_or_part, signed_in
 from synthreview.catalog.permissions import Action
 from synthreview.generation import services
 from synthreview.generation.forms import RunForm
-from synthreview.generation.models import Call, GeneratedImage, Run, service_of
+from synthreview.generation.models import Call, CallBatch, GeneratedImage, Run, service_of
+from synthreview.generation.options import initial_of
 from synthreview.lib.adapters import UnknownAdapterError
 from synthreview.lib.images import EXTENSIONS
 from synthreview.spending.gates import gate_of, open_gate
-from synthreview.spending.services import (
-    Outcome,
-    OverBudgetError,
-    budget_of,
-    resolve_unknown,
-)
+from synthreview.spending.services import Outcome, budget_of
 from synthreview.work.models import OPEN_STATES, WorkState
 
 PAGE = 25
@@ -70,7 +66,7 @@ def _title(alias: str) -> str:
 def new_run(request: HttpRequest, slug: str) -> HttpResponse:
     """Start a run; before that show what it draws and the most that it costs."""
     dataset, context = open_dataset(request, slug, Action.CURATE)
-    given = {"generator": request.GET["generator"]} if "generator" in request.GET else {}
+    given = initial_of(request.GET, multiple={"classes", "techniques"})
     form = RunForm(request.POST or None, dataset=dataset, initial=given)
     if request.POST.get("ask") == ESTIMATE:
         context |= _estimated(dataset, form)
@@ -104,8 +100,14 @@ def _estimated(dataset: Dataset, form: RunForm) -> dict[str, Any]:
         return {}
     prompts = form.prompts()
     found: dict[str, Any] = {"prompt_count": len(prompts), "budget": budget_of(dataset)}
+    orders = services.orders_of(prompts)
     try:
-        found["plan"] = services.plan_run(orders=services.orders_of(prompts), **form.order)
+        found["plan"] = services.plan_run(orders=orders, **form.order)
+        if form.batch:  # both prices, whichever is chosen
+            found["at_once"], found["batched"] = (
+                services.plan_run(orders=orders, **{**form.order, "is_batched": by_batch})
+                for by_batch in (False, True)
+            )
     except services.RunError as error:
         form.add_error(None, str(error))
     return found
@@ -130,7 +132,8 @@ def run(request: HttpRequest, slug: str, number: int) -> HttpResponse:
 def _progress_of(run: Run) -> dict[str, Any]:
     counts = run.counts()
     reports = run.calls.exclude(error="").order_by().values("error", "state")
-    waiting = Call.objects.due().filter(run=run).aggregate(since=Min("due_at"))["since"]
+    due = CallBatch.objects if run.is_batched and not counts[WorkState.DONE] else Call.objects
+    waiting = due.due().filter(run=run).aggregate(since=Min("due_at"))["since"]
     settled = run.image_count if not counts["open"] else counts["images"] + counts["lost"]
     return {
         "run": run,
@@ -148,10 +151,12 @@ def _progress_of(run: Run) -> dict[str, Any]:
         "is_stuck": (
             waiting is not None
             and not counts[WorkState.RUNNING]
+            and not run.batches.filter(state=WorkState.RUNNING).exists()
             and timezone.now() - waiting > PATIENCE
             and not run.calls.filter(settled_at__gt=timezone.now() - PATIENCE).exists()
         ),
         "gate": gate_of(service_of(run.generator)),
+        "batches": list(run.batches.all()) if run.is_batched else [],
         "spent": run.calls.aggregate(
             billed=Sum("billed_micro_usd", default=0),
             estimated=Sum("estimated_micro_usd", default=0),
@@ -165,7 +170,9 @@ def stop(request: HttpRequest, slug: str, number: int) -> HttpResponse:
     dataset, _ = open_dataset(request, slug, Action.CURATE)
     run = get_object_or_404(Run, dataset=dataset, number=number)
     stopped = services.stop_run(run)
-    if stopped and services.is_interruptible(run.generator):
+    if stopped and run.is_batched:
+        messages.success(request, "The run is stopped. What its batches have done still arrives.")
+    elif stopped and services.is_interruptible(run.generator):
         messages.success(request, "The run is stopped; its worker ends after the step it is at.")
     elif stopped:
         messages.success(request, "The run is stopped. What is being drawn now still arrives.")
@@ -210,7 +217,7 @@ def unknown(request: HttpRequest, slug: str, number: int) -> HttpResponse:
     found = get_object_or_404(Run, dataset=dataset, number=number)
     calls = found.calls.filter(state=WorkState.UNKNOWN).select_related("prompt").order_by("pk")
     if request.method == "POST":
-        _resolve(request, dataset, calls)
+        _resolve(request, found, calls)
         left = calls.exists()
         return redirect("run-unknown" if left else "run", dataset.slug, number)
     page = Paginator(calls, PAGE).get_page(request.GET.get("page"))
@@ -218,15 +225,15 @@ def unknown(request: HttpRequest, slug: str, number: int) -> HttpResponse:
     return render(request, "generation/unknown.html", context)
 
 
-def _resolve(request: HttpRequest, dataset: Dataset, calls: QuerySet[Call]) -> None:
+def _resolve(request: HttpRequest, run: Run, calls: QuerySet[Call]) -> None:
     given = [pk for pk in request.POST.getlist("call") if pk.isdecimal() and len(pk) < 19]
     outcome = request.POST.get("outcome", "")
     if outcome not in Outcome.values or not given:
         messages.error(request, "Tick one call or more, and say what became of them.")
         return
     try:
-        resolved = resolve_unknown(dataset, list(calls.filter(pk__in=given[:PAGE])), outcome)
-    except OverBudgetError as error:
+        resolved = services.decide_unknown(run, list(calls.filter(pk__in=given[:PAGE])), outcome)
+    except services.RunError as error:
         messages.error(request, str(error))
     else:
         if outcome == Outcome.LOOK_UP and not resolved:

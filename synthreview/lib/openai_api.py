@@ -81,6 +81,7 @@ class ApiConnection:
         api_key: the key; better left out, and named by `api_key_env` instead.
         api_key_env: the environment variable that holds the key. A local server needs none.
         timeout_s: how long the server may think, and again how long its answer may take.
+        max_answer_bytes: how large an answer may be.
     """
 
     def __init__(
@@ -90,11 +91,23 @@ class ApiConnection:
         api_key: str = "",
         api_key_env: str = "OPENAI_API_KEY",
         timeout_s: float = 120,
+        max_answer_bytes: int = MAX_ANSWER_BYTES,
     ) -> None:
         self.base_url = base_url or OPENAI_URL
         self.timeout_s = timeout_s
+        self._max_answer_bytes = max_answer_bytes
         self._key = api_key
         self._key_env = api_key_env
+
+    def with_limits(self, *, timeout_s: float, max_answer_bytes: int) -> ApiConnection:
+        """Return a connection to the same server with other limits, for whole files."""
+        return ApiConnection(
+            base_url=self.base_url,
+            api_key=self._key,
+            api_key_env=self._key_env,
+            timeout_s=timeout_s,
+            max_answer_bytes=max_answer_bytes,
+        )
 
     @property
     def has_key(self) -> bool:
@@ -145,7 +158,7 @@ class ApiConnection:
                 timeout=limit,
                 follow_redirects=False,
                 verify=_tls(),
-                event_hooks={"response": [_bounded(self.timeout_s)]},
+                event_hooks={"response": [_bounded(self.timeout_s, self._max_answer_bytes)]},
             ),
         )
 
@@ -202,8 +215,7 @@ class ApiConnection:
         at = self.base_url
         if code in QUOTA_CODES or status == 402:
             return Trouble.CREDIT, f"The account at {at} is out of credit.", None
-        is_refusal = status in {400, 403, 422} and REFUSAL_WORDS.search(str(error.body))
-        if code in REFUSAL_CODES or is_refusal:
+        if is_refusal(code, error.body if status in {400, 403, 422} else ""):
             return Trouble.REFUSED, f"{at} refuses this by its policy.", None
         if status == 429:
             wait = retry_after_s(dict(error.response.headers))
@@ -226,7 +238,7 @@ class ApiConnection:
         return Trouble.WRONG, f"{at} did not take the request (HTTP {status}).", None
 
 
-def _bounded(timeout_s: float) -> Callable[[httpx2.Response], None]:
+def _bounded(timeout_s: float, max_bytes: int) -> Callable[[httpx2.Response], None]:
     """Return a hook that ends an answer which trickles on, or has no end."""
     import httpx2
 
@@ -238,8 +250,8 @@ def _bounded(timeout_s: float) -> Callable[[httpx2.Response], None]:
             ends_at, size = time.monotonic() + timeout_s, 0
             for part in self._inner:
                 size += len(part)
-                if size > MAX_ANSWER_BYTES:
-                    raise httpx2.ReadError(f"more than {MAX_ANSWER_BYTES:,} bytes")
+                if size > max_bytes:
+                    raise httpx2.ReadError(f"more than {max_bytes:,} bytes")
                 if time.monotonic() > ends_at:
                     raise httpx2.ReadTimeout("the answer trickles")
                 yield part
@@ -260,6 +272,11 @@ def _tls() -> ssl.SSLContext:
     import httpx2
 
     return httpx2.create_ssl_context()
+
+
+def is_refusal(code: str, body: object) -> bool:
+    """Say whether an error's code or words mean that the provider's policy refuses."""
+    return code in REFUSAL_CODES or REFUSAL_WORDS.search(str(body)) is not None
 
 
 def retry_after_s(headers: Mapping[str, str]) -> float | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.http import HttpRequest, HttpResponse, QueryDict
+from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_GET, require_http_methods
 
@@ -13,6 +13,7 @@ from synthreview.catalog.pages import dataset_context, open_dataset, signed_in
 from synthreview.catalog.permissions import Action
 from synthreview.generation import services
 from synthreview.generation.models import GeneratedImage
+from synthreview.generation.options import initial_of
 from synthreview.generation.views import ESTIMATE
 from synthreview.overview.derive_forms import DeriveForm
 from synthreview.overview.deriving import derivations
@@ -28,7 +29,9 @@ MULTIPLE = frozenset({"classes"})
 def derive(request: HttpRequest, slug: str) -> HttpResponse:
     """Start a run that makes images from images; before that show how many, and the cost."""
     dataset, context = open_dataset(request, slug, Action.CURATE)
-    form = DeriveForm(request.POST or None, dataset=dataset, initial=_initial(request.GET))
+    form = DeriveForm(
+        request.POST or None, dataset=dataset, initial=initial_of(request.GET, multiple=MULTIPLE)
+    )
     if request.POST.get("ask") == ESTIMATE:
         context |= _estimated(dataset, form)
     elif form.is_valid():
@@ -77,11 +80,6 @@ def _estimated(dataset: Dataset, form: DeriveForm) -> dict[str, Any]:
     return found
 
 
-def _initial(given: QueryDict) -> dict[str, Any]:
-    """Return what an address fills into the form: a technique, an image, a generator."""
-    return {key: given.getlist(key) if key in MULTIPLE else given[key] for key in given}
-
-
 def _stock(dataset: Dataset) -> dict[str, int]:
     return {
         "approved": ImageReview.objects.filter(
@@ -101,7 +99,10 @@ def repaint(request: HttpRequest, pk: int) -> HttpResponse:
     """Paint a mask on one image, say what shall be there, and start a run of it."""
     source, context = _source(request, pk)
     form = RepaintForm(
-        request.POST or None, request.FILES or None, source=source, initial=_initial(request.GET)
+        request.POST or None,
+        request.FILES or None,
+        source=source,
+        initial=initial_of(request.GET, multiple=()),
     )
     if request.POST.get("ask") == ESTIMATE:
         context |= _repaint_estimated(form)

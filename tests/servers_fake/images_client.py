@@ -74,6 +74,10 @@ class ImagesServer:
         """Let every call that no script is left for go so; None makes it answer well again."""
         self._ask("always", {"do": step} if isinstance(step, str) else step or {})
 
+    def batches(self, *plans: dict[str, Any]) -> None:
+        """Let the next batches go so, see `images_batches`."""
+        self._ask("batches", list(plans))
+
     def reset(self) -> None:
         self._ask("reset", {})
 

@@ -13,6 +13,7 @@ prints its base address. Beside the protocol it answers:
     POST /_fake/script    a JSON list of steps for the next paid calls, one each
     POST /_fake/script_for  {"a prompt": [steps]} for the calls of that prompt
     POST /_fake/always    one step (or {}) for every call that no script is left for
+    POST /_fake/batches   how the next batches go, see `images_batches`
     POST /_fake/reset     forget scripts, requests and the ledger
 
 A step is {"do": NAME, …}: see STEPS. {"do": "chance", "seed": 1, "steps": [[0.1, {…}], …]}
@@ -29,6 +30,7 @@ import hashlib
 import io
 import itertools
 import json
+import math
 import random
 import socket
 import struct
@@ -44,6 +46,7 @@ from openai.pagination import SyncPage
 from openai.types import ImagesResponse, Model
 from PIL import Image
 
+from tests.servers_fake.images_batches import Batches, route_of
 from tests.servers_fake.images_rules import (
     DRAW,
     RULES,
@@ -126,6 +129,25 @@ class State:
         self.by_key: dict[str, tuple[Entry, bytes, dict[str, str]]] = {}
         self.key_locks: dict[str, threading.Lock] = {}
         self.serial = itertools.count(1)
+        self.batches = Batches(self.perform_line)
+
+    def perform_line(self, url: str, fields: Body, key: str) -> tuple[int, Body]:
+        """Do one line of a batch, at half the price; the script says how it goes."""
+        try:
+            ask = self.rules(route_of(url), fields, {})
+        except RefusalError as refusal:
+            return refusal.status, {"error": {"message": str(refusal), "code": refusal.code}}
+        step = self.next_step(ask.prompt)
+        if step["do"] == "refuse":
+            said = "Your request was rejected by the safety system."
+            return 400, {"error": {"message": said, "code": "moderation_blocked"}}
+        if step["do"] == "fail":
+            return step.get("status", 500), {"error": {"message": "The server had an error"}}
+        entry = self.charge(ask, key, step["do"], share=0.5)
+        images = drawn(ask, step)
+        entry.sha256s = [hashlib.sha256(data).hexdigest() for data in images]
+        self.write_ledger(entry)
+        return 200, content_of(self, ask, images, step)
 
     def next_step(self, prompt: str) -> Body:
         with self.lock:
@@ -141,9 +163,9 @@ class State:
                 return {"do": "answer"}
             return step
 
-    def charge(self, ask: Ask, key: str, outcome: str) -> Entry:
+    def charge(self, ask: Ask, key: str, outcome: str, *, share: float = 1) -> Entry:
         """Write a paid call into the ledger."""
-        cost = self.cost(ask)
+        cost = math.ceil(self.cost(ask) * share)
         with self.lock:
             entry = Entry(next(self.serial), key, ask.route, ask.count, cost, outcome)
             self.ledger.append(entry)
@@ -206,6 +228,74 @@ def png(image: Image.Image) -> bytes:
     return buffer.getvalue()
 
 
+# --- Answers --------------------------------------------------------------------------
+
+
+def drawn(ask: Ask, step: Body) -> list[bytes]:
+    count = ask.count + (step.get("by", -1) if step["do"] == "wrong_count" else 0)
+    chance = random.SystemRandom()
+    images = [draw(ask, number, chance) for number in range(count)]
+    if step["do"] == "wrong_size":
+        images = [image.resize((step.get("size", 64),) * 2) for image in images]
+    encoded = [png(image) for image in images]
+    if step["do"] == "corrupt":
+        return [b"no picture at all" for _ in encoded]
+    if step["do"] == "truncated":
+        return [data[: len(data) // 2] for data in encoded]
+    return encoded
+
+
+def content_of(state: State, ask: Ask, images: list[bytes], step: Body) -> Body:
+    name = step["do"]
+    if ask.route == DRAW:
+        return _own_content(state, ask, images, step)
+    rows: list[Body] = []
+    for data in images:
+        if ask.by_url or name == "url":
+            rows.append({"url": _address(state, data, step)})
+        else:
+            text = base64.b64encode(data).decode()
+            rows.append({"b64_json": "%%%" if name == "no_base64" else text})
+        if name == "revise":
+            rows[-1]["revised_prompt"] = f"{ask.prompt}, in soft light"
+    content: Body = {"created": 1_790_000_000, "data": rows}
+    if state.kind in PAID_KINDS and name != "no_usage":
+        content["usage"] = state.usage(ask)
+        content["size"] = f"{ask.size[0]}x{ask.size[1]}"
+    if name == "no_data":
+        del content["data"]
+    return content
+
+
+def _own_content(state: State, ask: Ask, images: list[bytes], step: Body) -> Body:
+    """Return an answer of the project's own contract, docs/generators-http.md."""
+    rows = [
+        {
+            "data": "%%%" if step["do"] == "no_base64" else base64.b64encode(data).decode(),
+            "seed": None if ask.seed is None else ask.seed + number,
+            "revised_prompt": "in soft light" if step["do"] == "revise" else None,
+            "facts": {},
+        }
+        for number, data in enumerate(images)
+    ]
+    content: Body = {"images": rows, "model": "fake", "model_version": "1"}
+    if step["do"] != "no_usage":
+        content["cost_usd"] = str(state.cost(ask) / 1_000_000)
+    if step["do"] == "no_data":
+        del content["images"]
+    return content
+
+
+def _address(state: State, data: bytes, step: Body) -> str:
+    name = f"{hashlib.sha256(data).hexdigest()}.png"
+    state.files[name] = data
+    if "to" in step:
+        return str(step["to"])
+    if step.get("relative"):
+        return f"/files/{name}"
+    return f"{state.base}/files/{name}"
+
+
 # --- HTTP -----------------------------------------------------------------------------
 
 
@@ -225,6 +315,8 @@ class Handler(BaseHTTPRequestHandler):
             self._file(path.rpartition("/")[2])
         elif path in ("/v1/models", "/models"):
             self._models()
+        elif path.startswith(("/v1/batches", "/v1/files/")):
+            self._batch_answer(path.removeprefix("/v1/"))
         elif path == "/draw":
             self._json(200, {"contract": 1, "title": "Fake", "able": ["text"]})
         else:
@@ -252,10 +344,64 @@ class Handler(BaseHTTPRequestHandler):
                 for kept in (state.requests, state.ledger, state.script, state.by_key):
                     kept.clear()
                 state.script_for.clear()
+                state.batches.clear()
                 state.always = {}
             self._json(200, {})
+        elif self.path == "/_fake/batches":
+            with state.lock:
+                state.batches.plans.extend(json.loads(data))
+            self._json(200, {})
+        elif self.path.startswith(("/v1/batches", "/v1/files")):
+            self._batch_change(self.path.removeprefix("/v1/"), data)
         else:
             self._paid(data)
+
+    # --- Batches --------------------------------------------------------------------------
+
+    def _batch_answer(self, path: str) -> None:
+        batches = self.state.batches
+        if not self._knows_key():
+            return
+        name = path.split("/")[1] if "/" in path else ""
+        try:
+            if path.startswith("files/"):
+                self._send(200, batches.content(name), {"content-type": "application/octet-stream"})
+            else:
+                self._json(200, batches.look(name) if name else batches.listing())
+        except RefusalError as refusal:
+            self._error(refusal)
+
+    def _batch_change(self, path: str, data: bytes) -> None:
+        batches = self.state.batches
+        fields, files = self._read(data) if data else ({}, {})
+        self._remember(fields, files)
+        if not self._knows_key():
+            return
+        try:
+            if path == "files":
+                self._json(200, batches.upload(fields, files["file"][0][1]))
+            elif path.endswith("/cancel"):
+                self._json(200, batches.cancel(path.split("/")[1]))
+            else:
+                self._batch_made(*batches.create(fields, ""))
+        except RefusalError as refusal:
+            self._error(refusal)
+
+    def _batch_made(self, body: Body, how: str) -> None:
+        if how == "drop":
+            self._close()
+        elif how == "no_credit":
+            self._error(RefusalError(429, "You exceeded your quota", "billing_hard_limit_reached"))
+        elif how == "rate_limit":
+            self._error(
+                RefusalError(429, "Rate limit", "rate_limit_exceeded"), {"retry-after": "7"}
+            )
+        elif how == "fail":
+            self._error(RefusalError(503, "The server had an error"))
+        elif how == "refuse":
+            self._error(RefusalError(400, "This model takes no batches", "invalid_model"))
+        else:
+            self._json(200, body)
 
     def _models(self) -> None:
         if not self._knows_key():
@@ -352,9 +498,9 @@ class Handler(BaseHTTPRequestHandler):
     def _answer(self, ask: Ask, key: str, step: Body) -> None:
         state, name = self.state, step["do"]
         entry = state.charge(ask, key, name)
-        images = self._drawn(ask, step)
+        images = drawn(ask, step)
         entry.sha256s = [hashlib.sha256(data).hexdigest() for data in images]
-        content = self._content(ask, images, step)
+        content = content_of(state, ask, images, step)
         body, headers = json.dumps(content).encode(), {"content-type": "application/json"}
         if state.kind == "litellm":
             headers["x-litellm-response-cost"] = str(entry.charged_micro_usd / 1_000_000)
@@ -377,67 +523,6 @@ class Handler(BaseHTTPRequestHandler):
             self._send(200, body, headers, pause_s=step.get("seconds", 0.2))
         else:
             self._send(200, body, headers)
-
-    def _drawn(self, ask: Ask, step: Body) -> list[bytes]:
-        count = ask.count + (step.get("by", -1) if step["do"] == "wrong_count" else 0)
-        chance = random.SystemRandom()
-        images = [draw(ask, number, chance) for number in range(count)]
-        if step["do"] == "wrong_size":
-            images = [image.resize((step.get("size", 64),) * 2) for image in images]
-        encoded = [png(image) for image in images]
-        if step["do"] == "corrupt":
-            return [b"no picture at all" for _ in encoded]
-        if step["do"] == "truncated":
-            return [data[: len(data) // 2] for data in encoded]
-        return encoded
-
-    def _content(self, ask: Ask, images: list[bytes], step: Body) -> Body:
-        name = step["do"]
-        if ask.route == DRAW:
-            return self._own_content(ask, images, step)
-        rows: list[Body] = []
-        for data in images:
-            if ask.by_url or name == "url":
-                rows.append({"url": self._address(data, step)})
-            else:
-                text = base64.b64encode(data).decode()
-                rows.append({"b64_json": "%%%" if name == "no_base64" else text})
-            if name == "revise":
-                rows[-1]["revised_prompt"] = f"{ask.prompt}, in soft light"
-        content: Body = {"created": 1_790_000_000, "data": rows}
-        if self.state.kind in PAID_KINDS and name != "no_usage":
-            content["usage"] = self.state.usage(ask)
-            content["size"] = f"{ask.size[0]}x{ask.size[1]}"
-        if name == "no_data":
-            del content["data"]
-        return content
-
-    def _own_content(self, ask: Ask, images: list[bytes], step: Body) -> Body:
-        """Return an answer of the project's own contract, docs/generators-http.md."""
-        rows = [
-            {
-                "data": "%%%" if step["do"] == "no_base64" else base64.b64encode(data).decode(),
-                "seed": None if ask.seed is None else ask.seed + number,
-                "revised_prompt": "in soft light" if step["do"] == "revise" else None,
-                "facts": {},
-            }
-            for number, data in enumerate(images)
-        ]
-        content: Body = {"images": rows, "model": "fake", "model_version": "1"}
-        if step["do"] != "no_usage":
-            content["cost_usd"] = str(self.state.cost(ask) / 1_000_000)
-        if step["do"] == "no_data":
-            del content["images"]
-        return content
-
-    def _address(self, data: bytes, step: Body) -> str:
-        name = f"{hashlib.sha256(data).hexdigest()}.png"
-        self.state.files[name] = data
-        if "to" in step:
-            return str(step["to"])
-        if step.get("relative"):
-            return f"/files/{name}"
-        return f"{self.state.base}/files/{name}"
 
     # --- Reading and writing ------------------------------------------------------------
 

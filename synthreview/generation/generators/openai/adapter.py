@@ -8,19 +8,21 @@ from __future__ import annotations
 
 import datetime as dt
 import ipaddress
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from decimal import Decimal, InvalidOperation
-from typing import Any, NoReturn
+from typing import Any
 from urllib.parse import urljoin
 
 from synthreview.generation.generators.base import (
     INPUTS,
+    TEXT,
     Capabilities,
     DrawnImage,
     DrawRequest,
     DrawResult,
     Health,
 )
+from synthreview.generation.generators.batching import BatchItem, BatchLook, BatchOffer
 from synthreview.generation.generators.checking import check_request, listed
 from synthreview.generation.generators.openai.answers import (
     BadAnswerError,
@@ -31,13 +33,24 @@ from synthreview.generation.generators.openai.answers import (
     pictures_of,
     tokens_of,
 )
+from synthreview.generation.generators.openai.batches import (
+    MOST_REQUESTS,
+    BatchApi,
+    fault_of,
+)
 from synthreview.generation.generators.openai.prices import Price, PriceError, price_of
 from synthreview.generation.generators.openai.profiles import PROFILES, Where
 from synthreview.generation.generators.openai.requests import Wire, pixels_asked, wire_of
 from synthreview.lib import web
 from synthreview.lib.images import MAX_BYTES
 from synthreview.lib.money import dollars, micro_usd
-from synthreview.lib.openai_api import ApiConnection, ApiError, Trouble, models_of
+from synthreview.lib.openai_api import (
+    ApiConnection,
+    ApiError,
+    Trouble,
+    is_refusal,
+    models_of,
+)
 from synthreview.lib.outcomes import (
     OutcomeUnknownError,
     OutOfCreditError,
@@ -105,6 +118,7 @@ class OpenAIGenerator:
         most = self.profile.images_per_call
         self._per_call = min(images_per_call, most) if images_per_call else most
         self._idempotency_header = idempotency_header
+        self._batches = BatchApi(self.connection, self._ours)
         try:
             self._price = price_of(prices or {}, self.model)
         except PriceError as error:
@@ -148,13 +162,7 @@ class OpenAIGenerator:
 
     def draw(self, request: DrawRequest, *, idempotency_key: str) -> DrawResult:
         """Ask the server once for `request.count` images. Raises the errors of lib/outcomes."""
-        options = check_request(request, self.capabilities(), self.title)
-        if self.profile.is_paid and self._price is None:
-            raise PermanentError(
-                f"There is no price for {self.model!r}: nobody would know what this costs. Set "
-                'one; {"image": 0} says that it is free.'
-            )
-        wire = wire_of(request, self.profile, self.model, options)
+        wire = self._wire(request)
         # By this the provider's support finds a call whose answer never came.
         headers = {"X-Client-Request-Id": idempotency_key}
         if self._idempotency_header:
@@ -162,17 +170,42 @@ class OpenAIGenerator:
         try:
             raw = self.connection.ask(wire.send(headers))
         except ApiError as error:
-            self._raise_ours(error, request)
+            raise self._ours(error, request) from None
         answer = getattr(raw, "http_response", raw)
-        return self._result(request, wire, answer.content, answer.headers)
+        try:
+            content = json_of(answer.content)
+        except BadAnswerError as error:
+            raise self._unusable(error, self._cost(request, {}, answer.headers)) from error
+        cost = self._cost(request, content, answer.headers)
+        return self._result(request, wire, content, answer.headers, cost)
+
+    def _wire(self, request: DrawRequest) -> Wire:
+        """Return what is sent for a request. Raises PermanentError."""
+        options = check_request(request, self.capabilities(), self.title)
+        if self.profile.is_paid and self._price is None:
+            raise PermanentError(
+                f"There is no price for {self.model!r}: nobody would know what this costs. Set "
+                'one; {"image": 0} says that it is free.'
+            )
+        return wire_of(request, self.profile, self.model, options)
+
+    def _unusable(self, error: BadAnswerError, cost_micro_usd: int) -> UnusableAnswerError:
+        return UnusableAnswerError(
+            f"{self.connection.base_url} says that it succeeded, but its answer cannot be "
+            f"used: {error}.",
+            cost_micro_usd=cost_micro_usd,
+        )
 
     def _result(
-        self, request: DrawRequest, wire: Wire, body: bytes, headers: Mapping[str, str]
+        self,
+        request: DrawRequest,
+        wire: Wire,
+        content: Mapping[str, Any],
+        headers: Mapping[str, str],
+        cost_micro_usd: int,
     ) -> DrawResult:
         """Return the images of an answer that says it succeeded. Raises UnusableAnswerError."""
-        content: dict[str, Any] = {}
         try:
-            content = json_of(body)
             pictures = pictures_of(
                 content,
                 count=request.count,
@@ -181,11 +214,7 @@ class OpenAIGenerator:
                 fetch=self._fetch,
             )
         except BadAnswerError as error:
-            raise UnusableAnswerError(
-                f"{self.connection.base_url} says that it succeeded, but its answer cannot be "
-                f"used: {error}.",
-                cost_micro_usd=self._cost(request, content, headers),
-            ) from error
+            raise self._unusable(error, cost_micro_usd) from error
         if wire.paste is not None:
             pictures = [pasted(picture, *wire.paste) for picture in pictures]
         used = tokens_of(content)
@@ -196,7 +225,7 @@ class OpenAIGenerator:
             ),
             model=self.model,
             model_version=str(content.get("model") or self.model)[:120],
-            cost_micro_usd=self._cost(request, content, headers),
+            cost_micro_usd=cost_micro_usd,
             usage=used.as_usage() if used else {},
             raw=kept_of(content, headers),
         )
@@ -266,24 +295,81 @@ class OpenAIGenerator:
 
     # --- Faults -------------------------------------------------------------------------
 
-    def _raise_ours(self, error: ApiError, request: DrawRequest) -> NoReturn:
+    def _ours(self, error: ApiError, request: DrawRequest | None = None) -> ServiceError:
         message = str(error)
         if error.trouble is Trouble.RATE:
-            raise RateLimitedError(message, retry_after_s=error.retry_after_s) from None
+            return RateLimitedError(message, retry_after_s=error.retry_after_s)
         if error.trouble is Trouble.REFUSED:
-            raise RefusedError(
-                f"{self.connection.base_url} will not draw this. {error.said}"
-            ) from None
-        if error.trouble is Trouble.BAD_ANSWER:
+            return RefusedError(f"{self.connection.base_url} will not draw this. {error.said}")
+        if error.trouble is Trouble.BAD_ANSWER and request is not None:
             cost = self.estimate_micro_usd(request)
-            raise UnusableAnswerError(message, cost_micro_usd=cost) from None
+            return UnusableAnswerError(message, cost_micro_usd=cost)
         kinds: dict[Trouble, type[ServiceError]] = {
             Trouble.CREDIT: OutOfCreditError,
             Trouble.NOT_SENT: TransientError,
             Trouble.FAILED: TransientError,
             Trouble.SILENT: OutcomeUnknownError,
+            Trouble.BAD_ANSWER: OutcomeUnknownError,
         }
-        raise kinds.get(error.trouble, PermanentError)(message) from None
+        return kinds.get(error.trouble, PermanentError)(message)
+
+    # --- Batches ------------------------------------------------------------------------
+
+    def batch_offer(self) -> BatchOffer | None:
+        """Offer captions by the batch API where the server has one and its price is set."""
+        if not self.profile.has_batches or self._price is None or self._price.batch is None:
+            return None
+        return BatchOffer(
+            capabilities=frozenset({TEXT}),
+            price=f"{self._price.batch * 100:.0f} % of the price",
+            promise="within 24 hours",
+            most_requests=MOST_REQUESTS,
+        )
+
+    def estimate_batched_micro_usd(self, request: DrawRequest) -> int:
+        """Return the most that the request can cost within a batch."""
+        cost = self.estimate_micro_usd(request)
+        has_share = self._price is not None and self._price.batch is not None
+        return self._price.in_batch(cost) if has_share and self._price else cost
+
+    def send_batch(self, requests: Mapping[str, DrawRequest], *, key: str) -> str:
+        """Order the requests and return the batch's id. Raises the errors of lib/outcomes."""
+        if any(request.capability != TEXT for request in requests.values()):
+            raise PermanentError("A batch takes captions only.")
+        wires = {name: self._wire(request) for name, request in requests.items()}
+        return self._batches.send(wires, key=key)
+
+    def find_batch(self, key: str) -> str | None:
+        """Return the id of the batch that was sent under `key`; None: there is none."""
+        return self._batches.find(key)
+
+    def look_at_batch(self, name: str) -> BatchLook:
+        """Return how far a batch is."""
+        return self._batches.look(name)
+
+    def stop_batch(self, name: str) -> None:
+        """Ask the server to do no more of it."""
+        self._batches.stop(name)
+
+    def batch_results(self, name: str, requests: Mapping[str, DrawRequest]) -> Iterator[BatchItem]:
+        """Yield what became of each request that the batch's files name."""
+        for key, status, body in self._batches.answers(name):
+            if request := requests.get(key):
+                yield BatchItem(key, self._batch_result(request, status, body))
+
+    def _batch_result(
+        self, request: DrawRequest, status: int, body: dict[str, Any]
+    ) -> DrawResult | ServiceError:
+        if status != 200:
+            code = str((body.get("error") or body).get("code", ""))
+            said = self.connection.words_of(body)
+            return fault_of(status, body, said, is_refusal(code, body))
+        assert self._price is not None, "a batch is offered with its price only"
+        cost = self._price.in_batch(self._cost(request, body, {}))
+        try:
+            return self._result(request, self._wire(request), body, {}, cost)
+        except ServiceError as error:
+            return error
 
     # --- Health -------------------------------------------------------------------------
 

@@ -7,6 +7,8 @@ A table maps a model's name ("*" is every other) to either
     {"image": 0.04}                                     US dollars per image
     {"image": {"low": 0.01, "high": 0.17}}              …by quality; "auto" counts as the dearest
 
+Beside either, {"batch": 0.5} says that the batch API takes half; without it no batch is offered.
+
 Before a call nobody knows its tokens, so the estimate takes the most that may come:
 `most_output_tokens` per image and `most_input_tokens` per input image, which the table may
 also set. Prices are figures of the operator: none stands here.
@@ -35,6 +37,7 @@ FIELDS = {
     "image",
     "most_output_tokens",
     "most_input_tokens",
+    "batch",
 }
 
 
@@ -68,6 +71,12 @@ class Price:
     images: Mapping[str, Decimal] | None = None
     most_output_tokens: int = MOST_OUTPUT_TOKENS
     most_input_tokens: int = MOST_INPUT_TOKENS
+    batch: Decimal | None = None  # the share of it that the batch API takes
+
+    def in_batch(self, cost_micro_usd: int) -> int:
+        """Return what a cost comes to within a batch, rounded up."""
+        assert self.batch is not None
+        return int((self.batch * cost_micro_usd).to_integral_value(ROUND_UP))
 
     def of_images(self, count: int, quality: str) -> int:
         """Return what `count` images cost in millionths of a dollar, where images are priced."""
@@ -115,10 +124,14 @@ def price_of(table: Mapping[str, Mapping[str, Any]], model: str) -> Price | None
         for name in ("most_output_tokens", "most_input_tokens")
         if name in entry
     }
+    batch = _amount(model, "batch", entry["batch"]) if "batch" in entry else None
+    if batch is not None and batch > 1:
+        raise PriceError(f"The price of {model!r} has a batch share of {batch}: at most 1.")
     if images is None:
-        return Price(**tokens, **most)  # type: ignore[arg-type]
+        return Price(**tokens, **most, batch=batch)  # type: ignore[arg-type]
     return Price(
-        images={str(name): _amount(model, "image", usd) for name, usd in by_quality.items()}
+        images={str(name): _amount(model, "image", usd) for name, usd in by_quality.items()},
+        batch=batch,
     )
 
 

@@ -91,6 +91,7 @@ class Profile:
     options: tuple[Option, ...] = ()
     option_fields: Mapping[str, str] = field(default_factory=dict)
     cost_header: str = ""
+    has_batches: bool = False
 
 
 PROFILES: dict[str, Profile] = {
@@ -103,6 +104,7 @@ PROFILES: dict[str, Profile] = {
         mask=Mask.TRANSPARENT,
         options=(QUALITY,),
         option_fields={"quality": "quality"},
+        has_batches=True,
     ),
     "dall-e-2": Profile(
         "OpenAI's first images API, where a server still has it",

@@ -19,6 +19,7 @@ from synthreview.catalog.management.base import (
     one_line,
 )
 from synthreview.catalog.models import Dataset
+from synthreview.generation.batch_jobs import advance
 from synthreview.generation.jobs import draw_call
 from synthreview.generation.masks import Box
 from synthreview.generation.models import GeneratedImage, Run, service_of
@@ -80,7 +81,13 @@ class Command(DatasetCommand):
         )
         parser.add_argument("--negative", default="", help="what the picture shall not show")
         parser.add_argument("--generator", default="sketch", help="an alias of GENERATORS")
-        parser.add_argument("--size", type=int, default=512, dest="size_px", help="pixels")
+        parser.add_argument(
+            "--size",
+            type=int,
+            default=512,
+            dest="size_px",
+            help="pixels; inpaint and typographic images are as large as their sources",
+        )
         parser.add_argument("--seed", type=int, help="the same seed, the same run")
         parser.add_argument(
             "--option",
@@ -88,6 +95,12 @@ class Command(DatasetCommand):
             dest="settings_given",
             metavar="KEY=VALUE",
             help="of the generator, such as fault_rate=0.2; repeatable",
+        )
+        parser.add_argument(
+            "--batch",
+            action="store_true",
+            dest="is_batched",
+            help="order it as a batch: cheaper, within a day, where the generator offers that",
         )
         parser.add_argument(
             "--first-run",
@@ -115,6 +128,7 @@ class Command(DatasetCommand):
         size_px: int,
         seed: int | None,
         settings_given: list[str] | None,
+        is_batched: bool,
         first_run: bool,
         wait: bool,
         **options: Any,
@@ -157,6 +171,7 @@ class Command(DatasetCommand):
                 size_px=size_px,
                 seed=seed,
                 options=given,
+                is_batched=is_batched,
             )
         self.started = run
         if wait:
@@ -174,6 +189,8 @@ class Command(DatasetCommand):
                         f"{run.generator} is paused: {one_line(gate.reason)}. Run {run.number} "
                         "waits; resume it on its page once that is put right."
                     )
+                for batch_pk in list(run.batches.due().values_list("pk", flat=True)):
+                    advance(batch_pk)
                 if (next_pk := run.calls.due().order_by("pk").values_list("pk").first()) is None:
                     time.sleep(IDLE_S)  # workers draw the rest, or it is put off
                 else:
