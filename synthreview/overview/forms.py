@@ -14,8 +14,10 @@ from synthreview.generation.models import Run
 from synthreview.prompting.prompt_files import SLOT_NAME
 from synthreview.prompting.techniques import TECHNIQUE_CHOICES
 from synthreview.review.models import ImageState
+from synthreview.scoring.services import fooled
 
 WAITING = "waiting"
+FOOLED, HELD = "fooled", "held"
 
 
 def _run_title(obj: Run) -> str:
@@ -45,9 +47,18 @@ class ImageFilterForm(forms.Form):
 
     axis = forms.RegexField(SLOT_NAME, required=False, widget=forms.HiddenInput)
     value = forms.CharField(required=False, max_length=120, widget=forms.HiddenInput)
+    word = forms.ChoiceField(
+        required=False,
+        label="Words on pictures",
+        choices=[("", "All"), (FOOLED, "Fooled the scorer"), (HELD, "Did not fool it")],
+    )
 
-    def __init__(self, *args: Any, dataset: Dataset, **kwargs: Any) -> None:
+    def __init__(
+        self, *args: Any, dataset: Dataset, shows_scores: bool = True, **kwargs: Any
+    ) -> None:
         super().__init__(*args, **kwargs)
+        if not shows_scores:  # who must judge blindly learns nothing of scores here either
+            del self.fields["word"]
         classes, runs = self.fields["label_class"], self.fields["run"]
         assert isinstance(classes, forms.ModelChoiceField)
         assert isinstance(runs, forms.ModelChoiceField)
@@ -61,13 +72,15 @@ class ImageFilterForm(forms.Form):
         """The filters of a queryset of images."""
         self.is_valid()
         cleaned = {name: value for name, value in self.cleaned_data.items() if value}
-        state = cleaned.pop("state", None)
+        state, word = cleaned.pop("state", None), cleaned.pop("word", None)
         if state == WAITING:
             cleaned["review__isnull"] = True
         elif state:
             cleaned["review__state"] = state
         axis, value = cleaned.pop("axis", ""), cleaned.pop("value", "")
         chosen = Q(**cleaned)
+        if word:
+            chosen &= Q(fooled(word == FOOLED))
         return chosen & self._of_value(axis, value) if axis and value else chosen
 
     def _of_value(self, axis: str, value: str) -> Q:

@@ -20,7 +20,12 @@ from synthreview.overview.lineage import ancestors, children
 from synthreview.overview.numbers import dataset_lines, overview_of
 from synthreview.review.models import Decision, ImageReview, ImageState
 from synthreview.review.reasons import REASONS
-from synthreview.scoring.services import main_score, rank_within_class, scoring_notice
+from synthreview.scoring.services import (
+    main_score,
+    misreading_of,
+    rank_within_class,
+    scoring_notice,
+)
 
 SHOWN = 12
 PAGE = 60
@@ -68,7 +73,8 @@ def _generator_notice(alias: str) -> str:
 def images(request: HttpRequest, slug: str) -> HttpResponse:
     """Show the images, newest first; a page begins below the image that `before` names."""
     dataset, context = open_dataset(request, slug)
-    filters = ImageFilterForm(request.GET, dataset=dataset)
+    shows_scores = context["can"]["curate"] or not dataset.policy.blind_scores
+    filters = ImageFilterForm(request.GET, dataset=dataset, shows_scores=shows_scores)
     rows = GeneratedImage.objects.filter(filters.chosen, dataset=dataset)
     before = request.GET.get("before", "")
     if before.isdecimal():
@@ -121,7 +127,7 @@ def image(request: HttpRequest, pk: int) -> HttpResponse:
         "children": children(found),
     }
     if not is_hidden:
-        context |= _score_of(found)
+        context |= _score_of(found) | {"misreading": misreading_of(found)}
     return render(request, "overview/image.html", context)
 
 

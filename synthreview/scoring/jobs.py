@@ -14,7 +14,15 @@ from synthreview.catalog.models import LabelClass
 from synthreview.catalog.storage import blobs
 from synthreview.generation.models import GeneratedImage
 from synthreview.lib.images import BadImageError, DecodedImage, decode
-from synthreview.scoring.models import Embedding, Score, ScorerVersion, ScoringPass, unscored
+from synthreview.scoring.misreading import misreadings
+from synthreview.scoring.models import (
+    Embedding,
+    Misreading,
+    Score,
+    ScorerVersion,
+    ScoringPass,
+    unscored,
+)
 from synthreview.scoring.scorers.base import ScoreRequest, ScoreResult
 from synthreview.scoring.services import register, scorer
 from synthreview.work.models import WorkState
@@ -124,7 +132,9 @@ def score_images(
         rows.append(_row(image, version, class_index.get(image.label_class_id), result))
         vector = result.embedding.astype("<f2").tobytes()
         embeddings.append(Embedding(image=image, version=version, vector=vector))
+    misread = misreadings(images, version, [name for _, name in class_names])
     with transaction.atomic():  # short, so that reviewers never wait for it
+        Misreading.objects.bulk_create(misread, ignore_conflicts=True)
         Score.objects.bulk_create(rows, ignore_conflicts=True)
         Embedding.objects.bulk_create(embeddings, ignore_conflicts=True)
 

@@ -106,6 +106,45 @@ class Embedding(models.Model):
         return f"embedding of {self.image_id}"
 
 
+class Misreading(models.Model):
+    """What a scorer took a picture for before and after a word was put on it.
+
+    `class_…` is one of the dataset's classes or the word itself; `is_fooled` says that the word
+    moved it to what is neither what it was taken for before nor its label.
+    """
+
+    image = models.ForeignKey(GeneratedImage, on_delete=models.CASCADE, related_name="misreadings")
+    version = models.ForeignKey(ScorerVersion, on_delete=models.PROTECT, related_name="+")
+    word = models.CharField(max_length=40)
+    class_before = models.CharField(max_length=120)
+    chance_before = models.FloatField()
+    class_after = models.CharField(max_length=120)
+    chance_after = models.FloatField()
+    is_fooled = models.BooleanField()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["image", "version"], name="scoring_misreading_once"),
+            models.CheckConstraint(
+                name="scoring_misreading_chances",
+                condition=Q(
+                    chance_before__gte=0,
+                    chance_before__lte=1,
+                    chance_after__gte=0,
+                    chance_after__lte=1,
+                ),
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"misreading of {self.image_id}"
+
+    @property
+    def is_read(self) -> bool:
+        """It was taken for the very word: read, and not merely disturbed."""
+        return self.class_after.casefold() == self.word.casefold()
+
+
 class ScoringPass(DurableWork):
     """One walk over a dataset's images that the current model has not scored yet."""
 

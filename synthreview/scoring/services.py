@@ -7,14 +7,21 @@ import functools
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
-from django.db.models import Max
+from django.db.models import Exists, Max, OuterRef
 from django.db.models.functions import Now
 from django.utils import timezone
 
 from synthreview.catalog.models import Dataset
 from synthreview.generation.models import GeneratedImage
 from synthreview.lib.adapters import load_adapter
-from synthreview.scoring.models import MAIN_SCORER, Score, ScorerVersion, ScoringPass, unscored
+from synthreview.scoring.models import (
+    MAIN_SCORER,
+    Misreading,
+    Score,
+    ScorerVersion,
+    ScoringPass,
+    unscored,
+)
 from synthreview.scoring.scorers.base import Scorer
 from synthreview.work.models import WorkState
 from synthreview.work.services import enqueue_on_commit
@@ -94,6 +101,19 @@ def main_score(image: GeneratedImage) -> Score | None:
     """Return the score that counts for the image: the current model's."""
     version = ScorerVersion.objects.current()
     return Score.objects.filter(image=image, version=version).select_related("version").first()
+
+
+def misreading_of(image: GeneratedImage) -> Misreading | None:
+    """Return what the current model took the image for before and after its word was put on."""
+    version = ScorerVersion.objects.current()
+    return Misreading.objects.filter(image=image, version=version).select_related("version").first()
+
+
+def fooled(is_fooled: bool) -> Exists:
+    """Return the condition of images whose word fooled the current model, or did not."""
+    version = ScorerVersion.objects.current()
+    rows = Misreading.objects.filter(image=OuterRef("pk"), version=version, is_fooled=is_fooled)
+    return Exists(rows)
 
 
 def rank_within_class(score: Score) -> tuple[int, int] | None:
