@@ -235,6 +235,17 @@ if HTTP_GENERATOR_URL := env.str("SYNTHREVIEW_HTTP_GENERATOR_URL", default=""):
             **env.json("SYNTHREVIEW_HTTP_GENERATOR_OPTIONS", default={}),
         },
     }
+# What makes masks of the subject of a picture, where somebody named one; {} is none.
+SEGMENTER: dict[str, Any] = {}
+if SEGMENTER_MODEL := env.str("SYNTHREVIEW_SEGMENTER", default=""):
+    KEEPS_MODELS.add("generation")
+    SEGMENTER = {
+        "BACKEND": "synthreview.generation.segmenters.clipseg.ClipSegSegmenter",
+        "OPTIONS": {
+            "model": SEGMENTER_MODEL,
+            "device": env.str("SYNTHREVIEW_DEVICE", default="cpu"),
+        },
+    }
 AUTHORS: dict[str, dict[str, Any]] = {
     "wordlists": {
         "BACKEND": "synthreview.prompting.authors.wordlists.WordlistAuthor",

@@ -11,6 +11,7 @@ from typing import Any
 from django.db.models.functions import Now
 
 from synthreview.catalog import storage
+from synthreview.generation import masks
 from synthreview.generation.generators.base import (
     TEXT,
     DrawRequest,
@@ -19,8 +20,14 @@ from synthreview.generation.generators.base import (
     OnStep,
 )
 from synthreview.generation.models import Call, GeneratedImage, ImageTruth
-from synthreview.generation.services import capability_of, drawn_px, generator, source_size
-from synthreview.lib.images import BadImageError
+from synthreview.generation.services import (
+    capability_of,
+    drawn_px,
+    generator,
+    segmenter,
+    source_size,
+)
+from synthreview.lib.images import BadImageError, decode
 from synthreview.lib.outcomes import PermanentError, UnusableAnswerError
 from synthreview.spending.performing import perform
 
@@ -77,6 +84,8 @@ def request_of(call: Call) -> DrawRequest:
 def _prepare(call: Call) -> Callable[[], dict[str, Any]]:
     if call.batch_id:
         raise PermanentError("It belongs to a batch, which brought no answer for it.")
+    if call.subject and not call.mask_sha256:
+        _make_mask(call)
     request, chosen = request_of(call), generator(call.run.generator)
     if isinstance(chosen, Interruptible):
         on_step = _watch(call)
@@ -84,6 +93,21 @@ def _prepare(call: Call) -> Callable[[], dict[str, Any]]:
             chosen.draw_watched(request, idempotency_key=call.spool_key, on_step=on_step)
         )
     return lambda: as_spooled(chosen.draw(request, idempotency_key=call.spool_key))
+
+
+def _make_mask(call: Call) -> None:
+    """Have the subject found in the call's source and keep the mask. Raises PermanentError."""
+    finder = segmenter()
+    if finder is None:
+        raise PermanentError("No segmenter is configured any more: see SYNTHREVIEW_SEGMENTER.")
+    source = call.inputs.select_related("image", "reference")[0].source
+    try:
+        picture = decode(storage.blobs().read(source.sha256)).pixels
+        mask = masks.around(finder.find(picture, call.subject))
+    except BadImageError as error:
+        raise PermanentError(f"No mask of {call.subject!r}: {error}.") from error
+    call.mask_sha256 = storage.blobs().put(mask)
+    Call.objects.filter(pk=call.pk).update(mask_sha256=call.mask_sha256)
 
 
 def _watch(call: Call) -> OnStep:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import io
 from dataclasses import dataclass
 
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageFilter, ImageOps
 
 from synthreview.lib.images import BadImageError, decode
 
 WHITE, BLACK = 255, 0
+# A subject that was found fills at least and at most so much of its picture.
+LEAST_SUBJECT, MOST_SUBJECT = 0.005, 0.97
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +62,20 @@ def painted(data: bytes, size: tuple[int, int]) -> bytes:
     """
     mask = decode(data).pixels.convert("L").resize(size, Image.Resampling.NEAREST)
     return checked(mask)
+
+
+def around(found: Image.Image) -> bytes:
+    """Return the mask that keeps what was found (L, 255 = surely) and repaints all around it.
+
+    What is kept reaches a little further, so that its edge is not repainted. Raises BadImageError
+    where next to nothing was found, or next to everything.
+    """
+    kept = found.point([BLACK] * 128 + [WHITE] * 128)
+    share = kept.resize((1, 1), Image.Resampling.BOX).tobytes()[0] / WHITE
+    if not LEAST_SUBJECT <= share <= MOST_SUBJECT:
+        raise BadImageError(f"what was found fills {share:.0%} of the picture: that is no subject")
+    reach = max(3, round(min(kept.size) * 0.015)) | 1
+    return as_png(ImageOps.invert(kept.filter(ImageFilter.MaxFilter(reach))))
 
 
 def checked(mask: Image.Image) -> bytes:

@@ -107,6 +107,9 @@ class Call(PaidWork):
     count = models.PositiveSmallIntegerField(default=1)
     seed = models.BigIntegerField(null=True)
     mask_sha256 = models.CharField(max_length=64, blank=True)
+    subject = models.CharField(
+        max_length=120, blank=True, help_text="What a segmenter finds and the mask keeps."
+    )
     batch = models.ForeignKey(
         "generation.CallBatch",
         null=True,

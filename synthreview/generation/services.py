@@ -30,6 +30,7 @@ from synthreview.generation.generators.base import (
 )
 from synthreview.generation.generators.batching import Batching, BatchOffer
 from synthreview.generation.models import Call, CallBatch, CallInput, GeneratedImage, InputRole, Run
+from synthreview.generation.segmenters.base import Segmenter
 from synthreview.lib.adapters import UnknownAdapterError, load_adapter
 from synthreview.prompting.models import Prompt
 from synthreview.prompting.techniques import TECHNIQUES, WRITTEN
@@ -62,6 +63,15 @@ def generator(alias: str) -> Generator:
     return loaded
 
 
+@functools.cache
+def segmenter() -> Segmenter | None:
+    """Return what finds subjects in pictures; None where none is configured. Loads no model."""
+    if not settings.SEGMENTER:
+        return None
+    loaded: Segmenter = load_adapter({"segmenter": settings.SEGMENTER}, "segmenter", "segmenter")
+    return loaded
+
+
 def is_interruptible(alias: str) -> bool:
     """Whether what that generator draws can be stopped half-way; not if nobody knows it."""
     try:
@@ -78,11 +88,15 @@ def load_generators() -> None:
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """One thing to draw: its prompt, and for a derivation the images that go in."""
+    """One thing to draw: its prompt, and for a derivation the images that go in.
+
+    `subject` stands in place of a mask: a worker has the segmenter find it, and keeps it.
+    """
 
     prompt: Prompt
     inputs: tuple[GeneratedImage | ReferenceImage, ...] = ()
     mask_sha256: str = ""
+    subject: str = ""
 
 
 def orders_of(prompts: Iterable[Prompt]) -> list[Order]:
@@ -314,6 +328,7 @@ def start_run(
             count=planned.count,
             seed=planned.seed,
             mask_sha256=planned.order.mask_sha256,
+            subject=planned.order.subject[:120],
             is_repeatable=plan.is_repeatable,
             estimated_micro_usd=planned.estimated_micro_usd,
         )

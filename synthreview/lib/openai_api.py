@@ -8,6 +8,7 @@ in a message, a log line or a repr. Knows nothing of Django.
 
 from __future__ import annotations
 
+import copy
 import email.utils
 import functools
 import json
@@ -81,7 +82,6 @@ class ApiConnection:
         api_key: the key; better left out, and named by `api_key_env` instead.
         api_key_env: the environment variable that holds the key. A local server needs none.
         timeout_s: how long the server may think, and again how long its answer may take.
-        max_answer_bytes: how large an answer may be.
     """
 
     def __init__(
@@ -91,23 +91,18 @@ class ApiConnection:
         api_key: str = "",
         api_key_env: str = "OPENAI_API_KEY",
         timeout_s: float = 120,
-        max_answer_bytes: int = MAX_ANSWER_BYTES,
     ) -> None:
         self.base_url = base_url or OPENAI_URL
         self.timeout_s = timeout_s
-        self._max_answer_bytes = max_answer_bytes
+        self._max_answer_bytes = MAX_ANSWER_BYTES
         self._key = api_key
         self._key_env = api_key_env
 
     def with_limits(self, *, timeout_s: float, max_answer_bytes: int) -> ApiConnection:
         """Return a connection to the same server with other limits, for whole files."""
-        return ApiConnection(
-            base_url=self.base_url,
-            api_key=self._key,
-            api_key_env=self._key_env,
-            timeout_s=timeout_s,
-            max_answer_bytes=max_answer_bytes,
-        )
+        other = copy.copy(self)
+        other.timeout_s, other._max_answer_bytes = timeout_s, max_answer_bytes
+        return other
 
     @property
     def has_key(self) -> bool:

@@ -10,7 +10,7 @@ from synthreview.catalog.forms import ClassesField
 from synthreview.catalog.models import Dataset, LabelClass
 from synthreview.generation.masks import Box
 from synthreview.generation.options import DrawForm
-from synthreview.generation.services import capability_of
+from synthreview.generation.services import capability_of, segmenter
 from synthreview.overview.deriving import KEEP_MIDDLE, MaskRule, Origin, Wish
 from synthreview.prompting.techniques import INSTRUCTED, TECHNIQUES
 
@@ -81,6 +81,12 @@ class DeriveForm(DrawForm):
             **{side: round(getattr(KEEP_MIDDLE, side) * 100) for side in SIDES},
             **self.initial,
         }
+        if (finder := segmenter()) is None:
+            rules = self.fields["mask_rule"]
+            assert isinstance(rules, forms.ChoiceField)
+            rules.choices = [pair for pair in MaskRule.choices if pair[0] != MaskRule.SUBJECT]
+        else:
+            self.fields["mask_rule"].help_text = f"Subjects are found by {finder.title}."
         self._leave_out_what_does_not_matter()
         self.add_generators(capability_of(self.technique_chosen))
 

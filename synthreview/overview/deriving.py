@@ -20,7 +20,7 @@ from synthreview.catalog.storage import blobs
 from synthreview.generation import masks, pairing
 from synthreview.generation.masks import Box
 from synthreview.generation.models import GeneratedImage
-from synthreview.generation.services import Order, RunError
+from synthreview.generation.services import Order, RunError, segmenter
 from synthreview.lib.text import text_key, with_article
 from synthreview.prompting import wishes
 from synthreview.prompting.axes import add_shipped_axis
@@ -47,6 +47,7 @@ class Origin(models.TextChoices):
 class MaskRule(models.TextChoices):
     BACKGROUND = "background", "Everything around the middle: the subject stays"
     RECTANGLE = "rectangle", "A rectangle"
+    SUBJECT = "subject", "Everything around the subject, which a model finds"
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,14 +126,21 @@ def derivations(
     prompts = instructions(dataset, wish, classes, created_by=created_by, write=write)
     if wish.technique == "fusion":
         return _fusions(wish, found, prompts)
+    if wish.mask_rule == MaskRule.SUBJECT and segmenter() is None:
+        raise RunError("No segmenter is configured: see SYNTHREVIEW_SEGMENTER.")
     mask_of = _Masks(wish)
     made = []
     # All sources once, then all again: a run that is cut short leaves none out.
     for turn in range(wish.each):
         for number, source in enumerate(found):
             own = prompts[source.label_class_id]
-            mask = mask_of(source) if wish.technique == "inpaint" else ""
-            made.append(Order(own[(number + turn) % len(own)], (source,), mask))
+            prompt = own[(number + turn) % len(own)]
+            if wish.technique != "inpaint":
+                made.append(Order(prompt, (source,)))
+            elif wish.mask_rule == MaskRule.SUBJECT:
+                made.append(Order(prompt, (source,), subject=source.label_class.name))
+            else:
+                made.append(Order(prompt, (source,), mask_of(source)))
     return made
 
 

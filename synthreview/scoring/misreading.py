@@ -48,9 +48,9 @@ def misreadings(
         return []
     results = scorer(version.alias).score(requests)
     for number, row in enumerate(rows):
-        texts = requests[2 * number].class_texts
-        row.class_before, row.chance_before = _first(results[2 * number], texts)
-        row.class_after, row.chance_after = _first(results[2 * number + 1], texts)
+        among = requests[2 * number].class_texts
+        row.class_before, row.chance_before = _first(results[2 * number], among)
+        row.class_after, row.chance_after = _first(results[2 * number + 1], among)
         label = row.image.label_class.name
         row.is_fooled = row.class_after not in (row.class_before, label)
     return rows

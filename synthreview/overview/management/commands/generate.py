@@ -79,6 +79,11 @@ class Command(DatasetCommand):
             metavar=("LEFT", "TOP", "RIGHT", "BOTTOM"),
             help="inpaint: the rectangle that is repainted, in percent; the rest stays",
         )
+        parser.add_argument(
+            "--keep-subject",
+            action="store_true",
+            help="inpaint: the subject stays, found by the model of SYNTHREVIEW_SEGMENTER",
+        )
         parser.add_argument("--negative", default="", help="what the picture shall not show")
         parser.add_argument("--generator", default="sketch", help="an alias of GENERATORS")
         parser.add_argument(
@@ -123,6 +128,7 @@ class Command(DatasetCommand):
         label: str | None,
         keep: list[float] | None,
         repaint: list[float] | None,
+        keep_subject: bool,
         negative: str,
         generator: str,
         size_px: int,
@@ -157,7 +163,7 @@ class Command(DatasetCommand):
                     label=find_classes(found, [label])[0] if label else None,
                     pairs=count,
                     seed=seed or 0,
-                    **mask_of(keep, repaint),
+                    **mask_of(keep, repaint, keep_subject),
                 )
                 todo = derivations(found, replace(wish, each=each_of(found, wish, count)))
             else:
@@ -250,10 +256,16 @@ def origin_of(text: str) -> dict[str, Any]:
     return {"origin": Origin.CHOSEN, "image_ids": tuple(map(int, numbers))}
 
 
-def mask_of(keep: list[float] | None, repaint: list[float] | None) -> dict[str, Any]:
+def mask_of(
+    keep: list[float] | None, repaint: list[float] | None, keep_subject: bool
+) -> dict[str, Any]:
     """Return the mask's rule and box of a wish. Raises CommandError."""
-    if keep and repaint:
-        raise CommandError("--keep and --repaint are two ways to say one thing: give one.")
+    if sum(map(bool, (keep, repaint, keep_subject))) > 1:
+        raise CommandError(
+            "--keep, --keep-subject and --repaint are ways to say one thing: give one."
+        )
+    if keep_subject:
+        return {"mask_rule": MaskRule.SUBJECT}
     try:
         if repaint:
             box = Box(*(share / 100 for share in repaint))
