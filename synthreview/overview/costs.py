@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from django.db.models import Count, Q, Sum
 
 from synthreview.catalog.models import Dataset
 from synthreview.generation.models import Call, GeneratedImage
+from synthreview.generation.services import generator
+from synthreview.lib.adapters import UnknownAdapterError
 from synthreview.prompting.models import Prompt, WritingCall
 from synthreview.prompting.techniques import TECHNIQUES
 from synthreview.review.models import ImageState
@@ -46,7 +49,21 @@ def costs_of(dataset: Dataset) -> dict[str, list[Cost]]:
 
     Two queries each, whatever the size. Imported images cost nothing and are left out.
     """
-    return {title: _by(dataset, *fields) for title, fields in BY.items()}
+    return {title: _by(dataset, *fields, NAMES[title]) for title, fields in BY.items()}
+
+
+def _generator_name(alias: str) -> str:
+    try:
+        return generator(alias).title
+    except UnknownAdapterError:  # one that was removed since
+        return alias
+
+
+NAMES: dict[str, Callable[[str], str]] = {
+    "Class": str,
+    "Technique": lambda key: TECHNIQUES[key].title,
+    "Generator": _generator_name,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +110,7 @@ def caption_costs(dataset: Dataset) -> list[CaptionCost]:
     return sorted(costs, key=lambda cost: (-cost.billed, cost.author))
 
 
-def _by(dataset: Dataset, of_call: str, of_image: str) -> list[Cost]:
+def _by(dataset: Dataset, of_call: str, of_image: str, name: Callable[[str], str]) -> list[Cost]:
     found: dict[str, Cost] = defaultdict(lambda: Cost(""))
     calls = Call.objects.filter(run__dataset=dataset).order_by().values(of_call)
     for row in calls.annotate(
@@ -113,5 +130,5 @@ def _by(dataset: Dataset, of_call: str, of_image: str) -> list[Cost]:
         found[row[of_image]].images = row["number"]
         found[row[of_image]].approved = row["approved"]
     for key, cost in found.items():
-        cost.name = TECHNIQUES[key].title if key in TECHNIQUES else key
+        cost.name = name(key)
     return sorted(found.values(), key=lambda cost: (-cost.billed, cost.name))

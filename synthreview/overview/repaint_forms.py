@@ -7,7 +7,7 @@ from typing import Any
 from django import forms
 
 from synthreview.accounts.models import User
-from synthreview.catalog.models import LabelClass
+from synthreview.catalog.models import AxisValue, LabelClass
 from synthreview.catalog.storage import blobs
 from synthreview.generation import masks
 from synthreview.generation.generators.base import INPAINT
@@ -18,6 +18,7 @@ from synthreview.generation.services import Order
 from synthreview.lib.images import BadImageError
 from synthreview.lib.text import text_key
 from synthreview.prompting.models import Prompt, PromptState
+from synthreview.prompting.shipped import shipped_axes
 
 MAX_COUNT = 100
 MAX_MASK_BYTES = 4_000_000
@@ -29,7 +30,9 @@ class RepaintForm(DrawForm):
 
     instruction = forms.CharField(
         max_length=1000,
-        help_text="The whole picture as it shall be: “the same car in a snowy forest”.",
+        help_text="What shall be there: “with a red box added beside it”, or the whole picture as "
+        "it shall be, “the same car in a snowy forest”.",
+        widget=forms.TextInput(attrs={"list": "edits"}),
     )
     label_class = forms.ModelChoiceField(
         LabelClass.objects.none(),
@@ -57,6 +60,12 @@ class RepaintForm(DrawForm):
         labels.queryset = source.dataset.classes.all()
         self.initial = {**self.initial, "label_class": source.label_class_id}
         self.add_generators(INPAINT)
+
+    @property
+    def suggestions(self) -> list[str]:
+        """What the list of edits holds: the dataset's own, or the one that ships."""
+        own = AxisValue.objects.filter(axis__dataset=self.source.dataset, axis__name="edit")
+        return [value.phrase for value in own or shipped_axes()["edit"].values]
 
     def clean_mask(self) -> bytes | None:
         file = self.cleaned_data["mask"]
