@@ -65,7 +65,7 @@ class RepaintForm(DrawForm):
     def suggestions(self) -> list[str]:
         """What the list of edits holds: the dataset's own, or the one that ships."""
         own = AxisValue.objects.filter(axis__dataset=self.source.dataset, axis__name="edit")
-        return [value.phrase for value in own or shipped_axes()["edit"].values]
+        return [value.phrase or value.name for value in own or shipped_axes()["edit"].values]
 
     def clean_mask(self) -> bytes | None:
         file = self.cleaned_data["mask"]
