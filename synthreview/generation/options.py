@@ -15,8 +15,11 @@ from django.http import QueryDict
 
 from synthreview.catalog.forms import PercentField
 from synthreview.generation.generators.base import INPUTS, KEEPS_SIZE, TEXT, Option
+from synthreview.generation.models import service_of
 from synthreview.generation.services import generator
 from synthreview.prompting.techniques import TECHNIQUES
+from synthreview.spending.gates import gate_of
+from synthreview.spending.models import ServiceGate
 
 PREFIX = "option_"
 USUAL_PX = 512
@@ -132,6 +135,11 @@ class DrawForm(forms.Form):
     def notice(self) -> str:
         """What must be known of the chosen generator."""
         return generator(self.chosen_generator).notice if self.chosen_generator else ""
+
+    @property
+    def pause(self) -> ServiceGate | None:
+        """The gate of the chosen generator while it is shut: a run would wait before it."""
+        return gate_of(service_of(self.chosen_generator)) if self.chosen_generator else None
 
     @property
     def draw_order(self) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from typing import Any
 
+from django.conf import settings
 from django.contrib import messages
 from django.core.paginator import Paginator
 from django.db.models import Count, Min, Q, QuerySet, Sum
@@ -25,6 +26,7 @@ from synthreview.generation.options import initial_of
 from synthreview.lib.adapters import UnknownAdapterError
 from synthreview.lib.images import EXTENSIONS
 from synthreview.spending.gates import gate_of, open_gate
+from synthreview.spending.limits import Limits
 from synthreview.spending.services import Outcome, budget_of
 from synthreview.work.models import OPEN_STATES, WorkState
 
@@ -156,6 +158,7 @@ def _progress_of(run: Run) -> dict[str, Any]:
             and not run.calls.filter(settled_at__gt=timezone.now() - PATIENCE).exists()
         ),
         "gate": gate_of(service_of(run.generator)),
+        "limits": Limits.of(settings.GENERATORS.get(run.generator)),
         "batches": list(run.batches.all()) if run.is_batched else [],
         "spent": run.calls.aggregate(
             billed=Sum("billed_micro_usd", default=0),

@@ -122,6 +122,7 @@ def image(request: HttpRequest, pk: int) -> HttpResponse:
         "is_blind": is_blind,
         "is_score_hidden": is_hidden,
         "neighbours": _neighbours(found),
+        "facts": _words_of(found.facts),
         "generator_notice": _generator_notice(found.generator),
         "parents": ancestors(found),
         "children": children(found),
@@ -129,6 +130,11 @@ def image(request: HttpRequest, pk: int) -> HttpResponse:
     if not is_hidden:
         context |= _score_of(found) | {"misreading": misreading_of(found)}
     return render(request, "overview/image.html", context)
+
+
+def _words_of(facts: dict[str, Any]) -> dict[str, Any]:
+    """Return what people can read of a generator's facts; lists are for machines."""
+    return {name: value for name, value in facts.items() if not isinstance(value, (list, dict))}
 
 
 def _score_of(image: GeneratedImage) -> dict[str, Any]:

@@ -28,7 +28,7 @@ from synthreview.generation.models import Call
 from synthreview.generation.options import offers_of
 from synthreview.generation.services import Order, capability_of, generator, plan_run, start_run
 from synthreview.prompting.techniques import TECHNIQUES
-from synthreview.spending.models import Budget
+from synthreview.spending.models import Budget, ServiceGate
 from tests.factories import make_image, make_prompt
 from tests.generation.contract_cases import CASES, Case
 from tests.people import People, make_people
@@ -261,3 +261,31 @@ def test_a_request_without_a_source_is_priced_by_its_own_size() -> None:
         for size in (1024, 1536)
     )
     assert large == 3 * small
+
+
+# --- Limits and the breaker ----------------------------------------------------------------
+
+
+def test_limits_and_a_shut_gate_are_shown_before_and_during_a_run(
+    people: People, settings: Any
+) -> None:
+    only(settings, "sketch")
+    settings.GENERATORS["sketch"]["LIMITS"] = {"at_once": 4, "per_minute": 60}
+    make_prompt(people.label_class)
+    image = make_image(people.dataset)
+    client = people.client("curator")
+    run = start_run(
+        dataset=people.dataset, orders=services.orders_of(services.approved_prompts(people.dataset)),
+        count=1, generator_alias="sketch", size_px=256,
+    )  # fmt: skip
+    page = run.get_absolute_url()
+    told = "is asked at most 4 at once and at most 60 times a minute, by all workers together"
+    assert told in client.get(page).content.decode()
+    forms = ["/d/traffic/runs/new", "/d/traffic/derive/", f"/images/{image.pk}/repaint"]
+    assert not any("is paused" in client.get(form).content.decode() for form in forms)
+    ServiceGate.objects.create(
+        service="generator:sketch", needs_person=True, reason="The account is empty."
+    )
+    for body in (client.get(form).content.decode() for form in [*forms, page]):
+        assert "is paused" in body
+        assert "The account is empty." in body
