@@ -274,10 +274,10 @@ def test_limits_and_a_shut_gate_are_shown_before_and_during_a_run(
     make_prompt(people.label_class)
     image = make_image(people.dataset)
     client = people.client("curator")
+    orders = services.orders_of(services.approved_prompts(people.dataset))
     run = start_run(
-        dataset=people.dataset, orders=services.orders_of(services.approved_prompts(people.dataset)),
-        count=1, generator_alias="sketch", size_px=256,
-    )  # fmt: skip
+        dataset=people.dataset, orders=orders, count=1, generator_alias="sketch", size_px=256
+    )
     page = run.get_absolute_url()
     told = "is asked at most 4 at once and at most 60 times a minute, by all workers together"
     assert told in client.get(page).content.decode()

@@ -71,7 +71,7 @@ def _load(name: str, device: str) -> tuple[Any, Any]:
         config = AutoConfig.from_pretrained(folder, local_files_only=True)
         if config.model_type != MODEL_TYPE:
             raise PermanentError(f"{name!r} is a {config.model_type}, and CLIPSeg is needed.")
-        model = CLIPSegForImageSegmentation.from_pretrained(
+        model: Any = CLIPSegForImageSegmentation.from_pretrained(
             folder, use_safetensors=True, local_files_only=True
         )
         processor = CLIPSegProcessor.from_pretrained(folder, local_files_only=True)
