@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import io
+import itertools
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -18,12 +19,26 @@ from PIL import Image
 from synthreview.catalog.models import Dataset, LabelClass, ReferenceImage
 from synthreview.catalog.references import add_reference
 from synthreview.catalog.storage import blobs
+from synthreview.generation import pairing
+from synthreview.generation.generators.base import DrawRequest
+from synthreview.generation.generators.sketch import SketchGenerator
 from synthreview.generation.models import Call, CallInput, GeneratedImage, Run
 from synthreview.generation.services import generator
+from synthreview.lib.images import decode
 from synthreview.overview.deriving import Wish, derivations
 from synthreview.prompting.models import Prompt
 from synthreview.review.models import ImageState
-from tests.factories import make_dataset, make_image, make_review, make_user, tiny_png
+from synthreview.scoring.models import Embedding
+from synthreview.scoring.scorers.base import ScoreRequest
+from synthreview.scoring.services import scorer
+from tests.factories import (
+    make_dataset,
+    make_image,
+    make_review,
+    make_user,
+    make_version,
+    tiny_png,
+)
 
 pytestmark = pytest.mark.django_db
 
@@ -76,6 +91,48 @@ def test_fusions_pair_images_of_one_class_and_never_repeat_a_pair(world: Dataset
     for order in orders:
         first, second = order.inputs
         assert first.label_class_id == second.label_class_id == order.prompt.label_class_id
+
+
+def test_fusions_take_partners_far_apart_in_the_current_scorers_space(world: Dataset) -> None:
+    """Ten images lie together and two elsewhere: a pair by lot has one of each in 30 % only."""
+    car = class_of(world, "car")
+    GeneratedImage.objects.filter(dataset=world).update(dataset=make_dataset())
+    images = [make_image(label_class=car) for _ in range(12)]
+    for image in images:
+        make_review(image, ImageState.APPROVED)
+    older, current = make_version(), make_version()
+    apart = {image.pk for image in images[:2]}
+    for image in images:
+        place = [0, 1] if image.pk in apart else [1, 0]
+        vectors = {older: [1, 0], current: place}  # what an older scorer said counts for nothing
+        for version, vector in vectors.items():
+            Embedding.objects.create(
+                image=image, version=version, vector=np.array(vector, "<f2").tobytes()
+            )
+    pairs = [order.inputs for order in derivations(world, Wish("fusion", pairs=10))]
+    mixed = [pair for pair in pairs if len(apart & {image.pk for image in pair}) == 1]
+    assert len(mixed) >= 8
+
+
+@pytest.mark.slow
+def test_pairs_are_farther_apart_than_by_lot_in_real_embeddings() -> None:
+    """Drawn dogs, as the embedded CLIP sees them."""
+    drawn = SketchGenerator().draw(
+        DrawRequest("a dog", count=16, size_px=256, seed=1), idempotency_key="k"
+    )
+    requests = [
+        ScoreRequest(decode(image.data).pixels, "a dog", {}, ["dog"], 0) for image in drawn.images
+    ]
+    found = scorer().score(requests)
+    vectors = {key: result.embedding.astype(np.float32) for key, result in enumerate(found)}
+    chosen = pairing.far_pairs([range(16)], 24, vectors=vectors, seed=1)
+    by_lot = itertools.permutations(range(16), 2)
+
+    def apart(pairs: Iterable[tuple[int, int]]) -> float:
+        return float(np.mean([1 - vectors[a] @ vectors[b] for a, b in pairs]))
+
+    assert apart(chosen) > 1.15 * apart(by_lot)
+    assert len(set(chosen)) == 24
 
 
 def test_a_fusion_of_two_classes_needs_its_label(world: Dataset) -> None:
