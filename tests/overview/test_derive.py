@@ -238,7 +238,8 @@ def test_viewers_do_not_derive(world: Dataset, client: Client) -> None:
     client.login(username="viewer", password="viewer")
     assert client.get(reverse("derive", args=["world"])).status_code == 403
     image = GeneratedImage.objects.filter(dataset=world)[0]
-    assert client.get(reverse("repaint", args=[image.pk])).status_code == 403
+    for name in ("repaint", "repaint-estimate"):
+        assert client.get(reverse(name, args=[image.pk])).status_code == 403
 
 
 def test_strangers_know_of_nothing(world: Dataset, client: Client) -> None:
@@ -250,6 +251,7 @@ def test_strangers_know_of_nothing(world: Dataset, client: Client) -> None:
         reverse("derive-estimate", args=["world"]),
         reverse("references", args=["world"]),
         reverse("repaint", args=[image.pk]),
+        reverse("repaint-estimate", args=[image.pk]),
     ):
         assert client.get(address).status_code == 404
 
