@@ -242,7 +242,7 @@ def kill_at(monkeypatch: pytest.MonkeyPatch, point: str, *, after: bool = False)
     """Let the first arrival at `point` end the worker, before or after it does its work."""
     module, name = {
         "spool": (spool, "write"),
-        "blobs": (jobs, "_as_spooled"),
+        "blobs": (jobs, "as_spooled"),
         "rows": (performing, "_keep"),
         "image": (jobs, "_image_of"),
         "settle": (performing, "_settle"),

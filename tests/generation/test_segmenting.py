@@ -96,7 +96,7 @@ def test_a_tiny_clipseg_finds_something_by_its_real_code(folder: Path) -> None:
     assert folder.name in finder.title
 
 
-@pytest.mark.parametrize("bias", [60.0, -60.0])
+@pytest.mark.parametrize("bias", [1e9, -1e9])
 def test_finding_everything_or_nothing_is_no_mask(bias: float, tmp_path: Path) -> None:
     finder = ClipSegSegmenter(model=str(make_clipseg(tmp_path / "decided", bias=bias)))
     with pytest.raises(BadImageError, match="that is no subject"):

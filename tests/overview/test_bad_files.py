@@ -34,7 +34,9 @@ def noise(kind: str) -> bytes:
 
 
 def animated(kind: str, frames: int) -> bytes:
-    first, *others = [Image.new("RGB", (4, 4), (n % 250, 0, n // 250)) for n in range(frames)]
+    first, *others = [
+        Image.new("RGB", (4, 4), (n * 97 % 251, n % 2 * 250, 0)) for n in range(frames)
+    ]
     return encoded(first, kind, save_all=True, append_images=others)
 
 

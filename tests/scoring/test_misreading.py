@@ -32,7 +32,7 @@ class ReadingScorer(RedScorer):
     takes: dict[int, str] = {}
 
     def _score(self, request: ScoreRequest) -> ScoreResult:
-        plain = super()._score(request)
+        plain = RedScorer._score(self, request)
         found = self.takes.get(int(np.asarray(request.image)[0, 0, 0]), request.class_texts[0])
         chances = np.full(len(request.class_texts), 0.1, np.float32)
         chances[list(request.class_texts).index(found)] = 0.7
