@@ -5,7 +5,7 @@ from typing import Any
 from django.contrib import admin
 from django.http import HttpRequest
 
-from synthreview.generation.models import Call, GeneratedImage, Run
+from synthreview.generation.models import Call, CallBatch, GeneratedImage, Run
 
 
 class ReadOnlyAdmin(admin.ModelAdmin[Any]):
@@ -28,6 +28,13 @@ class RunAdmin(ReadOnlyAdmin):
 @admin.register(Call)
 class CallAdmin(ReadOnlyAdmin):
     list_display = ["pk", "run", "state", "attempts", "billed_micro_usd", "error"]
+    list_filter = ["state"]
+    list_select_related = ["run__dataset"]
+
+
+@admin.register(CallBatch)
+class CallBatchAdmin(ReadOnlyAdmin):
+    list_display = ["pk", "run", "state", "remote_name", "remote_state", "looked_at", "error"]
     list_filter = ["state"]
     list_select_related = ["run__dataset"]
 

@@ -106,10 +106,10 @@ def _estimated(dataset: Dataset, form: RunForm) -> dict[str, Any]:
     try:
         found["plan"] = services.plan_run(orders=orders, **form.order)
         if form.batch:  # both prices, whichever is chosen
-            found["at_once"], found["batched"] = (
-                services.plan_run(orders=orders, **{**form.order, "is_batched": by_batch})
-                for by_batch in (False, True)
-            )
+            is_batched = form.order["is_batched"]
+            other = services.plan_run(orders=orders, **{**form.order, "is_batched": not is_batched})
+            pair = (other, found["plan"]) if is_batched else (found["plan"], other)
+            found["at_once"], found["batched"] = pair
     except services.RunError as error:
         form.add_error(None, str(error))
     return found
