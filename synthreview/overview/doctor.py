@@ -25,7 +25,7 @@ from redis.exceptions import RedisError
 from rq import Worker
 
 from synthreview.generation.generators.base import Health
-from synthreview.generation.services import generator
+from synthreview.generation.services import generator, segmenter
 from synthreview.prompting.drafting import author
 from synthreview.scoring.models import ScorerVersion
 from synthreview.scoring.scorers.base import ScorerError
@@ -335,6 +335,8 @@ def check_adapters() -> Findings:
         ("generators", settings.GENERATORS, lambda alias: generator(alias).health()),
         ("authors", settings.AUTHORS, lambda alias: Health(tuple(author(alias).health()))),
     )
+    if finder := segmenter():
+        kinds += (("segmenter", {"segmenter": settings.SEGMENTER}, lambda _: finder.health()),)
     for area, setting, health_of in kinds:
         for alias in setting:
             try:

@@ -18,6 +18,7 @@ from PIL import Image, ImageChops, ImageDraw
 from synthreview.catalog.models import Dataset
 from synthreview.catalog.storage import blobs
 from synthreview.generation import masks
+from synthreview.generation.generators.base import Health
 from synthreview.generation.jobs import draw_call
 from synthreview.generation.models import Call, GeneratedImage
 from synthreview.generation.segmenters.clipseg import ClipSegSegmenter
@@ -49,6 +50,10 @@ class Finder:
     """Finds the left half of every picture, whatever it is asked for."""
 
     title = "Left half"
+
+    def health(self) -> Health:
+        return Health()
+
     asked: list[str] = []
 
     def find(self, picture: Image.Image, words: str) -> Image.Image:
@@ -94,6 +99,7 @@ def test_a_tiny_clipseg_finds_something_by_its_real_code(folder: Path) -> None:
     assert finder.find(picture, "a cup").tobytes() == found.tobytes()
     assert ImageChops.difference(finder.find(picture, "something else"), found).getbbox()
     assert folder.name in finder.title
+    assert finder.health().faults == ()
 
 
 @pytest.mark.parametrize("bias", [1e9, -1e9])
@@ -107,6 +113,7 @@ def test_a_model_that_cannot_be_loaded_says_why(folder: Path, tmp_path: Path) ->
     picture = Image.new("RGB", (64, 64))
     with pytest.raises(PermanentError, match="no model folder"):
         ClipSegSegmenter(model=str(tmp_path / "none")).find(picture, "x")
+    assert "no model folder" in ClipSegSegmenter(model=str(tmp_path / "none")).health().faults[0]
     pickled = tmp_path / "pickled"
     pickled.mkdir()
     (pickled / "config.json").write_text((folder / "config.json").read_text())

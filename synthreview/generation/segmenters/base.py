@@ -6,6 +6,8 @@ from typing import Protocol
 
 from PIL import Image
 
+from synthreview.generation.generators.base import Health
+
 
 class Segmenter(Protocol):
     """Finds what words name. Instances are built from the `SEGMENTER` setting."""
@@ -17,4 +19,8 @@ class Segmenter(Protocol):
 
         Loads its model on first use. Raises PermanentError: no such model, or it cannot be used.
         """
+        ...
+
+    def health(self) -> Health:
+        """Look whether it would work; loads no model. Raises nothing."""
         ...

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from PIL import Image
 
+from synthreview.generation.generators.base import Health
 from synthreview.generation.generators.diffusers.folder import RUNS_CODE, find_folder
 from synthreview.lib.outcomes import PermanentError
 
@@ -51,6 +52,14 @@ class ClipSegSegmenter:
         small = Image.fromarray(np.round(chances * 255).astype(np.uint8), "L")
         return small.resize(picture.size, Image.Resampling.BILINEAR)
 
+    def health(self) -> Health:
+        """Look whether the model is there and may be loaded; loads nothing."""
+        try:
+            folder = _folder_of(self._model_name)
+        except PermanentError as error:
+            return Health((str(error),))
+        return Health(facts=(f"Subjects are found by the model in {folder.name}.",))
+
     def _model(self) -> tuple[Any, Any]:
         with self._lock:
             if self._loaded is None:
@@ -58,13 +67,19 @@ class ClipSegSegmenter:
             return self._loaded
 
 
-def _load(name: str, device: str) -> tuple[Any, Any]:
-    """Return the model and its processor. Raises PermanentError."""
+def _folder_of(name: str) -> Path:
+    """Return the model's folder, which has safetensors in it. Raises PermanentError."""
     folder, _ = find_folder(name)
     if not list(folder.glob("*.safetensors")):
         kinds = sorted({path.suffix for path in folder.iterdir() if path.suffix in RUNS_CODE})
         has = f"it has {', '.join(kinds)}, which can run code" if kinds else "it has no weights"
         raise PermanentError(f"{name!r} has no weights as safetensors: {has}.")
+    return folder
+
+
+def _load(name: str, device: str) -> tuple[Any, Any]:
+    """Return the model and its processor. Raises PermanentError."""
+    folder = _folder_of(name)
     try:
         from transformers import AutoConfig, CLIPSegForImageSegmentation, CLIPSegProcessor
 
