@@ -16,7 +16,7 @@ FIND_PYTHON = for p in "$(PYTHON)" python3 python3.13 python3.12 python3.11 pyth
     && break; p=; done; \
   [ -n "$$p" ] || { echo "Python 3.11 or newer is needed; PYTHON=/path/to/python3 names one" >&2; exit 1; }
 
-.PHONY: help demo demo-reset test lint lint-style lint-types lint-layers lint-templates lint-django format screenshots bench bench-export certificate-validity constraints
+.PHONY: help demo demo-reset test test-faults lint lint-style lint-types lint-layers lint-templates lint-django format screenshots bench bench-export bench-pipeline certificate-validity constraints
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -33,6 +33,13 @@ test: $(VENV)/.installed-dev  ## run all tests, on PostgreSQL and on SQLite; JOB
 	@$(RUN) -m pytest -n $(JOBS) --database postgresql
 	@echo "--- all tests, on SQLite"
 	@$(RUN) -m pytest -n $(JOBS)
+
+test-faults: $(VENV)/.installed-dev  ## kill workers, break off answers, at length; writes docs/reliability.md
+	@$(RUN) -m tests.prepare
+	@for database in sqlite postgresql; do \
+	  $(RUN) -m pytest tests/faults -n0 --database $$database \
+	    --long-faults var/faults/$$database.json || exit 1; done
+	@$(RUN) -m tests.faults.figures docs/reliability.md var/faults/sqlite.json var/faults/postgresql.json
 
 lint: lint-style lint-types lint-layers lint-templates lint-django  ## check style, types, layers, templates, deployment; -k goes on
 
@@ -76,6 +83,9 @@ bench-review: $(VENV)/.installed-dev  ## measure a review against the barest vie
 
 bench-export: $(VENV)/.installed-dev  ## measure exports against cp -r, and what reviewers feel of them; ARGS="--long" adds 100,000 images
 	@$(RUN) -m benchmarks.bench_export $(ARGS)
+
+bench-pipeline: $(VENV)/.installed-dev  ## measure what the pipeline adds to an image; ARGS="--memory 10000" watches memory
+	@$(RUN) -m benchmarks.bench_pipeline $(ARGS)
 
 constraints: $(VENV)/.installed-dev  ## pin what is installed now, after an upgrade by hand
 	@{ echo '# Exact versions of everything that was tested, made by `make constraints`.'; \

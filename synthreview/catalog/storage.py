@@ -25,13 +25,14 @@ def blobs() -> FileBlobs:
     return _blobs_at(settings.BLOBS_DIR)
 
 
-def store_image(data: bytes) -> tuple[str, DecodedImage]:
+def store_image(data: bytes, decoded: DecodedImage | None = None) -> tuple[str, DecodedImage]:
     """Check and store an original and its renditions; return its sha256 and pixels.
 
     The original is kept byte for byte (re-saving would strip a provider's marks); the
-    browser only ever gets the re-encoded renditions. Raises BadImageError, OSError.
+    browser only ever gets the re-encoded renditions. Who has the picture `decoded` already
+    gives it, and it is not decoded again. Raises BadImageError, OSError.
     """
-    decoded = decode(data)
+    decoded = decoded or decode(data)
     sha256 = blobs().put(data)
     for name, long_side_px in RENDITIONS_PX.items():
         if not blobs().exists(sha256, name):

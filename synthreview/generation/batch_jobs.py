@@ -164,7 +164,7 @@ def _collect(batch: CallBatch, token: uuid.UUID, chosen: Batching, look: BatchLo
 def _spool(item: BatchItem, faults: dict[str, str]) -> None:
     """Keep a drawing, or what a useless answer cost; note why there is none."""
     if not isinstance(item.result, ServiceError):
-        spool.write(item.key, as_spooled(item.result))
+        spool.write(item.key, as_spooled(item.result, {}))
     elif isinstance(item.result, UnusableAnswerError):
         spool.write(
             item.key,

@@ -6,6 +6,7 @@ import datetime as dt
 import time
 import uuid
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from django.db.models.functions import Now
@@ -14,6 +15,7 @@ from synthreview.catalog import storage
 from synthreview.generation import masks
 from synthreview.generation.generators.base import (
     TEXT,
+    DrawnImage,
     DrawRequest,
     DrawResult,
     Interruptible,
@@ -27,9 +29,13 @@ from synthreview.generation.services import (
     segmenter,
     source_size,
 )
-from synthreview.lib.images import BadImageError, decode
+from synthreview.lib.images import BadImageError, DecodedImage, decode
 from synthreview.lib.outcomes import PermanentError, UnusableAnswerError
 from synthreview.spending.performing import perform
+from synthreview.work.services import withdraw
+
+# What was just drawn, by its checksum: nothing is read back that is still in memory.
+AtHand = dict[str, DrawnImage]
 
 LEASE_S = 300
 # Loading a large model, or one step of it on a CPU, takes its time; a step renews the lease.
@@ -45,17 +51,25 @@ def draw(call_pk: int) -> None:
     draw_call(call_pk)
     run_id = Call.objects.values_list("run_id", flat=True).filter(pk=call_pk).first()
     while time.monotonic() < ends_at:
-        due = Call.objects.due().filter(run_id=run_id).order_by("pk")
-        next_pk = due.values_list("pk", flat=True).first()
-        if next_pk is None:
+        due = Call.objects.due().filter(run_id=run_id).order_by("pk").only("pk", "attempts")
+        upcoming = due.first()
+        if upcoming is None:
             return
-        draw_call(next_pk)
+        withdraw(upcoming)
+        draw_call(upcoming.pk)
 
 
 def draw_call(call_pk: int) -> None:
     """Claim one call and bring it to an end, or give it back for later."""
     calls = Call.objects.select_related("run", "prompt__label_class")
-    perform(calls, call_pk, lease_s=LEASE_S, prepare=_prepare, keep=_keep)
+    at_hand: AtHand = {}
+    perform(
+        calls,
+        call_pk,
+        lease_s=LEASE_S,
+        prepare=partial(_prepare, at_hand=at_hand),
+        keep=partial(_keep, at_hand=at_hand),
+    )
 
 
 def request_of(call: Call) -> DrawRequest:
@@ -81,7 +95,7 @@ def request_of(call: Call) -> DrawRequest:
     )
 
 
-def _prepare(call: Call) -> Callable[[], dict[str, Any]]:
+def _prepare(call: Call, *, at_hand: AtHand) -> Callable[[], dict[str, Any]]:
     if call.batch_id:
         raise PermanentError("It belongs to a batch, which brought no answer for it.")
     if call.subject and not call.mask_sha256:
@@ -90,9 +104,9 @@ def _prepare(call: Call) -> Callable[[], dict[str, Any]]:
     if isinstance(chosen, Interruptible):
         on_step = _watch(call)
         return lambda: as_spooled(
-            chosen.draw_watched(request, idempotency_key=call.spool_key, on_step=on_step)
+            chosen.draw_watched(request, idempotency_key=call.spool_key, on_step=on_step), at_hand
         )
-    return lambda: as_spooled(chosen.draw(request, idempotency_key=call.spool_key))
+    return lambda: as_spooled(chosen.draw(request, idempotency_key=call.spool_key), at_hand)
 
 
 def _make_mask(call: Call) -> None:
@@ -133,8 +147,13 @@ def _watch(call: Call) -> OnStep:
     return on_step
 
 
-def as_spooled(result: DrawResult) -> dict[str, Any]:
-    """Return what of an answer goes to the spool, its pictures put into the store."""
+def as_spooled(result: DrawResult, at_hand: AtHand) -> dict[str, Any]:
+    """Return what of an answer goes to the spool, its pictures put into the store.
+
+    `at_hand` gets them too, by their checksums, for whoever makes rows of them at once.
+    """
+    names = [storage.blobs().put(image.data) for image in result.images]
+    at_hand.update(zip(names, result.images, strict=True))
     return {
         "model": result.model,
         "model_version": result.model_version,
@@ -143,18 +162,18 @@ def as_spooled(result: DrawResult) -> dict[str, Any]:
         "raw": dict(result.raw),
         "images": [
             {
-                "sha256": storage.blobs().put(image.data),
+                "sha256": sha256,
                 "seed": image.seed,
                 "revised_prompt": image.revised_prompt or "",
                 "facts": dict(image.facts),
                 "private": dict(image.private),
             }
-            for image in result.images
+            for sha256, image in zip(names, result.images, strict=True)
         ],
     }
 
 
-def _keep(call: Call, answer: dict[str, Any]) -> Callable[[], None]:
+def _keep(call: Call, answer: dict[str, Any], *, at_hand: AtHand) -> Callable[[], None]:
     """Check the images and make their renditions; return what writes their rows."""
     if fault := answer.get("fault"):
         raise UnusableAnswerError(fault)
@@ -165,7 +184,7 @@ def _keep(call: Call, answer: dict[str, Any]) -> Callable[[], None]:
     family = _family_of(call)
     try:
         images = [
-            _image_of(call, position, answer, entry, family)
+            _image_of(call, position, answer, entry, family, at_hand)
             for position, entry in enumerate(answer["images"])
         ]
     except BadImageError as error:
@@ -180,6 +199,14 @@ def _keep(call: Call, answer: dict[str, Any]) -> Callable[[], None]:
         )
 
     return write_rows
+
+
+def _decoded(drawn: DrawnImage) -> DecodedImage | None:
+    """Return the picture as its adapter has it; None where it must be decoded."""
+    pixels = drawn.pixels
+    if pixels is None or pixels.mode != "RGB":
+        return None
+    return DecodedImage(pixels, drawn.media_type, pixels.width, pixels.height)
 
 
 def _family_of(call: Call) -> uuid.UUID | None:
@@ -200,9 +227,13 @@ def _image_of(
     answer: dict[str, Any],
     entry: dict[str, Any],
     family: uuid.UUID | None,
+    at_hand: AtHand,
 ) -> GeneratedImage:
-    data = storage.blobs().read(entry["sha256"])
-    sha256, decoded = storage.store_image(data)
+    if drawn := at_hand.get(entry["sha256"]):
+        data, decoded = drawn.data, _decoded(drawn)
+    else:
+        data, decoded = storage.blobs().read(entry["sha256"]), None
+    sha256, decoded = storage.store_image(data, decoded)
     return GeneratedImage(
         dataset_id=call.run.dataset_id,
         run=call.run,

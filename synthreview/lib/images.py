@@ -85,12 +85,13 @@ def _as_rgb(image: Image.Image) -> Image.Image:
 def rendition(image: Image.Image, long_side_px: int) -> bytes:
     """Return JPEG bytes of at most that size, without any metadata.
 
-    JPEG is written six times as fast as WebP and a third larger; every image gets two.
+    JPEG is written six times as fast as WebP and a third larger; every image gets two. Hamming
+    scales down in less than half of Lanczos' time, and to look at there is no difference.
     """
     small = image
     if max(image.size) > long_side_px:
         small = image.copy()
-        small.thumbnail((long_side_px, long_side_px), Image.Resampling.LANCZOS, reducing_gap=2.0)
+        small.thumbnail((long_side_px, long_side_px), Image.Resampling.HAMMING, reducing_gap=2.0)
     buffer = io.BytesIO()
     small.save(buffer, "JPEG", quality=90, subsampling=0)
     return buffer.getvalue()

@@ -14,6 +14,7 @@ from django.db import transaction
 from django.db.models.functions import Now
 from redis import Redis
 from redis.exceptions import RedisError
+from rq.job import Job
 
 from synthreview.work.models import DurableWork, WorkState
 
@@ -53,6 +54,21 @@ def _enqueue_or_leave(rows: list[DurableWork]) -> None:
 def enqueue(row: DurableWork) -> None:
     """Send one row's key to its queue. Raises RedisError."""
     django_rq.get_queue(row.QUEUE).enqueue_call(row.JOB, args=(row.pk,), job_id=job_id(row))
+
+
+def withdraw(row: DurableWork) -> None:
+    """Take a row's key out of its queue: whoever calls does the row now, without its message.
+
+    A message of a row that is done costs a worker a fork. If this worker dies before it has
+    claimed the row, the sweeper sends the key again.
+    """
+    with contextlib.suppress(RedisError):
+        queue = django_rq.get_queue(row.QUEUE)
+        with queue.connection.pipeline() as pipe:
+            # Done in order, the key lies near the head, where the search begins.
+            pipe.lrem(queue.key, 1, job_id(row))
+            pipe.delete(Job.key_for(job_id(row)))
+            pipe.execute()
 
 
 def sweep() -> dict[str, int]:

@@ -6,16 +6,19 @@ import errno
 from collections.abc import Iterator
 from typing import Any
 
+import django_rq
 import pytest
 from django.db.models.functions import Now
 from django.utils import timezone
 
 from synthreview.catalog import storage
 from synthreview.generation import jobs
-from synthreview.generation.generators.base import DrawnImage
+from synthreview.generation.generators.base import DrawnImage, DrawRequest
+from synthreview.generation.generators.sketch import SketchGenerator
 from synthreview.generation.jobs import draw, draw_call
 from synthreview.generation.models import Call, GeneratedImage, ImageTruth, Run
 from synthreview.generation.services import orders_of, retry_run, start_run
+from synthreview.lib.images import RENDITIONS_PX, THUMB, DecodedImage, decode, rendition
 from synthreview.lib.outcomes import (
     OutcomeUnknownError,
     PermanentError,
@@ -27,7 +30,7 @@ from synthreview.lib.outcomes import (
 from synthreview.spending import performing, spool
 from synthreview.spending.models import Budget
 from synthreview.work.models import WorkState
-from synthreview.work.services import take_back_overdue
+from synthreview.work.services import job_id, take_back_overdue
 from tests.factories import make_dataset, make_prompt, tiny_png
 from tests.generation.fakes import PRICE, AfterCharge, ScriptedGenerator, scripted
 
@@ -98,6 +101,62 @@ def test_a_call_becomes_images_with_their_history(fake: type[ScriptedGenerator])
     assert len({image.family for image in images}) == 3
     assert money(run) == (0, 3 * PRICE)
     assert spool.read(call.spool_key) is None
+
+
+@pytest.mark.parametrize("capability", ["text", "variation"])
+def test_pixels_at_hand_are_what_the_file_decodes_to(capability: str) -> None:
+    sketch = SketchGenerator()
+    request = DrawRequest(prompt="A red car on the beach", size_px=256, seed=1)
+    (image,) = sketch.draw(request, idempotency_key="").images
+    if capability == "variation":
+        again = DrawRequest("", size_px=256, seed=2, capability=capability, images=(image.data,))
+        (image,) = sketch.draw(again, idempotency_key="").images
+    assert image.pixels is not None
+    decoded = decode(image.data)
+    assert image.pixels.mode == decoded.pixels.mode
+    assert image.pixels.tobytes() == decoded.pixels.tobytes()
+
+
+def test_a_drawn_image_is_decoded_once_at_most(
+    fake: type[ScriptedGenerator], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The renditions are those of the file, whether its pixels were at hand or not."""
+    run = make_ready(count=2)
+    pixels = decode(tiny_png(7)).pixels
+    fake.script[:] = [
+        (
+            DrawnImage(tiny_png(7), "image/png", pixels=pixels),
+            DrawnImage(tiny_png(8), "image/png", pixels=pixels.convert("L")),
+        )
+    ]
+    decoded: list[bytes] = []
+
+    def counted(data: bytes) -> DecodedImage:
+        decoded.append(data)
+        return decode(data)
+
+    monkeypatch.setattr(storage, "decode", counted)
+    draw_call(only_call(run).pk)
+    assert decoded == [tiny_png(8)]
+    for image, number in zip(run.calls.get().images.order_by("position"), (7, 8), strict=True):
+        thumb = rendition(decode(tiny_png(number)).pixels, RENDITIONS_PX[THUMB])
+        assert storage.blobs().read(image.sha256, THUMB) == thumb
+
+
+def test_what_a_shift_does_leaves_no_message_behind(
+    fake: type[ScriptedGenerator], redis: Any, django_capture_on_commit_callbacks: Any
+) -> None:
+    """Each stale message would cost a worker a fork."""
+    with django_capture_on_commit_callbacks(execute=True):
+        run = make_ready(count=6, prompts=6)
+    queue = django_rq.get_queue("generation")
+    assert len(queue.get_job_ids()) == 6
+    first = run.calls.order_by("pk").first()
+    assert first
+    draw(first.pk)
+    assert run.counts()["done"] == 6
+    assert queue.get_job_ids() == [job_id(Call(pk=first.pk))]
+    assert len(redis.keys("rq:job:*")) == 1
 
 
 def test_a_second_delivery_does_nothing(fake: type[ScriptedGenerator]) -> None:
@@ -370,7 +429,7 @@ def test_a_full_disk_after_the_spool_is_tried_again(
     run = make_ready()
     whole = storage.store_image
 
-    def full(data: bytes) -> None:
+    def full(*_: object) -> None:
         monkeypatch.setattr(storage, "store_image", whole)
         raise OSError(errno.ENOSPC, "No space left on device")
 

@@ -10,7 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 # What a generator can be asked for. The text techniques (plain, environment, style,
 # adversarial) are all "text"; the others are their own.
@@ -61,7 +64,8 @@ class DrawnImage:
 
     `facts` are shown with the image (safety result, scheduler, …). `private` never reaches
     reviewers, scorers or exports: the embedded generator puts the truth of its picture there,
-    for benchmarks and tests.
+    for benchmarks and tests. `pixels` is what `data` decodes to (RGB, upright) where the adapter
+    has it at hand, because it encoded the picture or decoded it safely: it saves decoding again.
     """
 
     data: bytes
@@ -70,6 +74,7 @@ class DrawnImage:
     revised_prompt: str | None = None
     facts: Mapping[str, Any] = field(default_factory=dict)
     private: Mapping[str, Any] = field(default_factory=dict)
+    pixels: Image.Image | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -279,6 +279,7 @@ def _images_of(
                 seed=seed if is_seeded and is_seed else None,
                 revised_prompt=str(revised)[:4000] if revised else None,
                 facts=facts if isinstance(facts, dict) and len(str(facts)) < 4000 else {},
+                pixels=picture.pixels,
             )
         )
     return tuple(images)

@@ -128,12 +128,14 @@ def _text(request: DrawRequest, fault_rate: float) -> DrawOne:
     def draw(seed: int) -> DrawnImage:
         recipe = Recipe(TEXT, seed, fault_rate, replace(understood, unknown_words=()))
         scene = told(recipe)
+        picture = render_scene(scene.drawn, request.size_px)
         return DrawnImage(
-            data=write_recipe(render_scene(scene.drawn, request.size_px), recipe),
+            data=write_recipe(picture, recipe),
             media_type="image/png",
             seed=seed,
             revised_prompt=_revised_prompt(understood),
             private=_truth(scene, understood.unknown_words),
+            pixels=picture,
         )
 
     return draw
@@ -221,13 +223,15 @@ def _sources(request: DrawRequest) -> list[_Source]:
 
 def _derived(recipe: Recipe, size_px: int, said: Understood) -> DrawnImage:
     scene = told(recipe)
+    picture = render_scene(scene.drawn, size_px)
     return DrawnImage(
-        data=write_recipe(render_scene(scene.drawn, size_px), recipe),
+        data=write_recipe(picture, recipe),
         media_type="image/png",
         seed=recipe.seed,
         revised_prompt=_revised_prompt(said),
         facts={"made": "redrawn from what the source shows"},
         private=_truth(scene, said.unknown_words),
+        pixels=picture,
     )
 
 
