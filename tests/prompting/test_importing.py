@@ -265,7 +265,7 @@ def test_many_kinds_of_slots_become_one_column(dataset: Dataset) -> None:
     car = dataset.classes.get(name="car")
     make_prompt(car, "A", slots={f"slot-{number}": "x" for number in range(60)})
     header = next(export_prompts(dataset=dataset, kind="csv"))
-    assert header.rstrip() == '"text","class","technique","state","author","slots"'
+    assert header.rstrip() == '"text","class","technique","state","author","template","slots"'
 
 
 def test_an_export_is_filtered(dataset: Dataset) -> None:
