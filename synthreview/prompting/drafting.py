@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import zlib
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 
@@ -31,7 +31,7 @@ from synthreview.prompting.authors.base import (
 from synthreview.prompting.authors.wordlists import Sheet
 from synthreview.prompting.briefs import Brief
 from synthreview.prompting.choosing import Strategy
-from synthreview.prompting.coverage import Coverage, Space, coverage_of_rows, grid_coverage
+from synthreview.prompting.coverage import Coverage, Row, Space, coverage_of_rows, grid_coverage
 from synthreview.prompting.covering import stored_coverage
 from synthreview.prompting.learning import Tally, thompson_turns
 from synthreview.prompting.models import (
@@ -115,21 +115,22 @@ class Drafted:
 # --- Planning -------------------------------------------------------------------
 
 
-def plan(wish: Wish, *, samples: int = 20) -> Plan:
+def plan(wish: Wish, *, samples: int = 20, brief: Brief | None = None) -> Plan:
     """Say what the word lists would write: how many of how many, what it covers, and samples.
 
     Nothing is stored, and no grid is made to count it. Classes with more than PLANNED_KNOWN
     captions may see one among the samples that they have already.
     Raises ValueError (template, axes, no label).
     """
-    desk = Desk(wish)
+    desk = Desk(wish, brief)
     avoided = desk.known.keys(desk.classes, at_most=PLANNED_KNOWN)
     rows: list[ClassPlan] = []
     shown: list[tuple[LabelClass, Caption]] = []
     spaces: dict[object, Space] = {}
     per_class = -(-samples // len(desk.classes))
     for label_class, share in desk.shares():
-        sheet = Sheet(desk.request(label_class, share, avoid=avoided[label_class.pk]))
+        request = desk.request(label_class, share, avoid=avoided[label_class.pk])
+        sheet = Sheet(request)
         key = (tuple(sheet.space.axes.items()), desk.stock.forbidden(label_class))
         sheet.space = space = spaces.setdefault(key, sheet.space)
         size = space.size()
@@ -139,7 +140,8 @@ def plan(wish: Wish, *, samples: int = 20) -> Plan:
         else:
             # A long covering array takes too long for a page that follows each key.
             enough = share if wish.strategy is not Strategy.PAIRWISE else min(share, PLANNED_ROWS)
-            chosen = sheet.choose(enough)
+            chosen = list(_gap_rows(sheet, request.gaps[:enough]))
+            chosen += sheet.choose(enough - len(chosen))
             covered = coverage_of_rows(space, chosen)
         rows.append(
             ClassPlan(
@@ -156,6 +158,16 @@ def plan(wish: Wish, *, samples: int = 20) -> Plan:
             label, one = desk.stock.labelled(label_class, judged)
             shown.append((label, one.caption))
     return Plan(desk.stock.templates, rows, shown)
+
+
+def _gap_rows(sheet: Sheet, gaps: Iterable[Mapping[str, str]]) -> Iterator[Row]:
+    """Yield a row for each gap, in the numbers of the whole space."""
+    for gap in gaps:
+        space = sheet.space_of(gap)
+        for row in sheet.choose(1, space=space):
+            whole = sheet.space.row(space.combination(row))
+            if whole is not None:
+                yield whole
 
 
 # --- Writing --------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from django.urls import path
 
 from synthreview.prompting import (
+    coverage_views,
     file_views,
     ranking_views,
     tuning_views,
@@ -48,6 +49,7 @@ urlpatterns = [
         tuning_views.stop_comparison,
         name="comparison-stop",
     ),
+    path("d/<slug:slug>/prompts/coverage/", coverage_views.coverage, name="prompts-coverage"),
     path("d/<slug:slug>/prompts/ranking/", ranking_views.ranking, name="prompts-ranking"),
     path("d/<slug:slug>/prompts/ranking/pick", ranking_views.pick, name="prompts-pick"),
     path("d/<slug:slug>/prompts/words/", word_views.word_lists, name="word-lists"),
