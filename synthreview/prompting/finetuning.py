@@ -58,7 +58,6 @@ from synthreview.work.services import enqueue_on_commit
 MOST_EXAMPLES = 20_000
 HELD_OUT_SHARE = 5  # of so many classes one is kept for the comparison
 TRAINING_FILE, MEASURED_FILE = "training.jsonl", "measured.jsonl"
-MACHINE_MADE = {"near_meaning"}  # retired by a machine: nobody rejected it
 
 
 class TuningError(ValueError):
@@ -119,7 +118,7 @@ def examples_of(dataset: Dataset) -> tuple[list[Example], list[Example]]:
 
 
 def _is_machine_made(flags: Iterable[Sequence[str]]) -> bool:
-    return any(code in MACHINE_MADE for code, _ in flags)
+    return any(code == gate.NEAR_MEANING for code, _ in flags)
 
 
 def suggested_held_out(dataset: Dataset) -> list[LabelClass]:
