@@ -51,7 +51,7 @@ from synthreview.prompting.tuning.file import (
 from synthreview.prompting.tuning.lora import LoraSettings
 from synthreview.prompting.wishes import Wish, wish_of
 from synthreview.spending.models import Budget
-from synthreview.spending.services import reserve, retry_paid
+from synthreview.spending.services import reserve, resolve_unknown, retry_paid
 from synthreview.work.models import OPEN_STATES, WorkState
 from synthreview.work.services import enqueue_on_commit
 
@@ -253,6 +253,11 @@ def retry_tuning(tuning: Tuning) -> bool:
         server_file="", server_job="", stop_asked=False, steps_done=0, events=[]
     )
     return bool(retry_paid(tuning.dataset, [tuning]))
+
+
+def settle_unknown_tuning(tuning: Tuning, outcome: str) -> bool:
+    """End a training of unknown outcome as a person decided, or look for its job once more."""
+    return bool(resolve_unknown(tuning.dataset, [tuning], outcome))
 
 
 # --- The tuned author beside the plain one ----------------------------------------------

@@ -89,19 +89,6 @@ class GateResult:
 
     judged: tuple[Judged, ...]
 
-    def of(self, outcome: Outcome) -> list[Judged]:
-        return [judged for judged in self.judged if judged.outcome is outcome]
-
-    @property
-    def passed(self) -> list[Judged]:
-        """Kept and flagged ones."""
-        return [judged for judged in self.judged if judged.outcome is not Outcome.DROPPED]
-
-    @property
-    def pass_rate(self) -> float:
-        """The share neither dropped nor flagged; 0 where there was nothing."""
-        return len(self.of(Outcome.KEPT)) / len(self.judged) if self.judged else 0.0
-
 
 def check(
     captions: Iterable[Caption], rules: GateRules, *, known: Iterable[Caption] = ()

@@ -52,10 +52,6 @@ class Written:
         notes: list[str] = self.writing.notes
         return notes
 
-    @property
-    def flagged(self) -> list[Prompt]:
-        return [prompt for prompt in self.prompts if prompt.flags]
-
 
 def write_prompts(
     wish: Wish,

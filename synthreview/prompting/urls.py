@@ -38,6 +38,7 @@ urlpatterns = [
     path("d/<slug:slug>/prompts/tuning/file", tuning_views.training_file, name="tuning-file"),
     path("d/<slug:slug>/prompts/tuning/<int:pk>/", tuning_views.tuning, name="tuning"),
     path("d/<slug:slug>/prompts/tuning/<int:pk>/stop", tuning_views.stop, name="tuning-stop"),
+    path("d/<slug:slug>/prompts/tuning/<int:pk>/settle", tuning_views.settle, name="tuning-settle"),
     path("d/<slug:slug>/prompts/tuning/<int:pk>/retry", tuning_views.retry, name="tuning-retry"),
     path(
         "d/<slug:slug>/prompts/tuning/<int:pk>/compare",

@@ -109,7 +109,7 @@ def addresses() -> list[str]:
 
 
 def written(dataset: Dataset) -> str:
-    """Return the page of a writing on which everything is shown: notes, faults, what was dropped."""
+    """Return the page of a writing with notes, faults, unknown outcomes and what was dropped."""
     dropped = {"class": "car", "text": "A car", "reasons": [["short", "It is too short."]]}
     writing = Writing.objects.create(
         dataset=dataset,

@@ -247,13 +247,13 @@ def test_an_export_is_imported_the_same_elsewhere(
     monkeypatch.setattr(importing, "PAGE", 2)
     car = dataset.classes.get(name="car")
     make_prompt(car, "=HYPERLINK(A1)", slots={"style": "-flat"}, state="draft")
-    make_prompt(car, 'A "car"', technique="style", author="dora")
+    make_prompt(car, 'A "car"', technique="style", author="dora", template="A [class]")
     make_prompt(car, "A car in the rain", slots={"weather": "in the rain"}, state="retired")
     path = tmp_path / f"prompts.{kind}"
     path.write_text("".join(export_prompts(dataset=dataset, kind=kind)))
     other = make_dataset(classes=["car"])
     assert import_prompts(dataset=other, path=path).stored == 3
-    fields = ("text", "technique", "slots", "state", "author")
+    fields = ("text", "technique", "slots", "state", "author", "template")
     mine, theirs = (
         list(Prompt.objects.filter(dataset=one).order_by("pk").values(*fields))
         for one in (dataset, other)
