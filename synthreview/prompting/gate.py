@@ -293,13 +293,16 @@ def near_by_meaning(
         axes: the words of each axis: captions that differ in one are siblings by design.
     What is near counts for those after it as if it were not there.
     """
+    if not new:
+        return []
     axis_words = _as_words(axes)
     taken = list(known)
     rows = np.concatenate([known_vectors.reshape(len(known), -1), vectors]) if known else vectors
     places = list(range(len(known)))  # of what was taken, in `rows`
+    alike = rows @ vectors.T
     found: list[Reason | None] = []
     for number, caption in enumerate(new):
-        cosines = rows[places] @ vectors[number] if places else np.zeros(0, np.float32)
+        cosines = alike[places, number]
         reason = None
         for place in np.flatnonzero(cosines >= threshold).tolist():
             if not are_siblings(caption, taken[place], axis_words):

@@ -119,10 +119,13 @@ def test_a_small_model_does_not_apply_to_words_it_does_not_know(
     draft(people, "On a hill, a car parked")
     run_passes()
     assert not Prompt.objects.exclude(flags=[]).exists()
+    draft(people, "On a hill, a car asleep")
+    (work,) = run_passes()
+    assert work.state == WorkState.DONE
     told = MeaningCheck.objects.get()
-    assert (told.model, told.compared, told.unknown) == ("Red", 1, 1)
+    assert (told.model, told.compared, told.unknown) == ("Red", 1, 2)
     page = people.client("viewer").get("/d/traffic/prompts/").content.decode()
-    assert "does not apply to 1 other" in page
+    assert "does not apply to 2 others" in page
 
 
 def test_the_embedded_clip_knows_its_places_and_no_actions(settings: Any) -> None:
