@@ -12,7 +12,7 @@ import zlib
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import islice
+from itertools import chain, islice
 
 from django.conf import settings
 from django.db.models import Count, F
@@ -134,15 +134,16 @@ def plan(wish: Wish, *, samples: int = 20, brief: Brief | None = None) -> Plan:
         key = (tuple(sheet.space.axes.items()), desk.stock.forbidden(label_class))
         sheet.space = space = spaces.setdefault(key, sheet.space)
         size = space.size()
+        first: list[Caption] = []
         if wish.strategy is Strategy.GRID and share >= size:
             covered, enough = grid_coverage(space), size
             chosen = sheet.choose(per_class)
         else:
             # A long covering array takes too long for a page that follows each key.
             enough = share if wish.strategy is not Strategy.PAIRWISE else min(share, PLANNED_ROWS)
-            chosen = list(_gap_rows(sheet, request.gaps[:enough]))
-            chosen += sheet.choose(enough - len(chosen))
-            covered = coverage_of_rows(space, chosen)
+            gap_rows, first = _for_gaps(sheet, request.gaps[:enough])
+            chosen = sheet.choose(enough - len(first))
+            covered = coverage_of_rows(space, [*gap_rows, *chosen])
         rows.append(
             ClassPlan(
                 label_class,
@@ -153,21 +154,24 @@ def plan(wish: Wish, *, samples: int = 20, brief: Brief | None = None) -> Plan:
                 covered_by=min(enough, size),
             )
         )
-        for caption in islice(sheet.captions(space, chosen), min(per_class, samples - len(shown))):
+        captions = chain(first, sheet.captions(space, chosen))
+        for caption in islice(captions, min(per_class, samples - len(shown))):
             judged = gate.Judged(caption, gate.Outcome.KEPT)
             label, one = desk.stock.labelled(label_class, judged)
             shown.append((label, one.caption))
     return Plan(desk.stock.templates, rows, shown)
 
 
-def _gap_rows(sheet: Sheet, gaps: Iterable[Mapping[str, str]]) -> Iterator[Row]:
-    """Yield a row for each gap, in the numbers of the whole space."""
+def _for_gaps(sheet: Sheet, gaps: Iterable[Mapping[str, str]]) -> tuple[list[Row], list[Caption]]:
+    """Return a row, in the numbers of the whole space, and a caption for each gap."""
+    rows, captions = list[Row](), list[Caption]()
     for gap in gaps:
         space = sheet.space_of(gap)
         for row in sheet.choose(1, space=space):
-            whole = sheet.space.row(space.combination(row))
-            if whole is not None:
-                yield whole
+            captions += sheet.captions(space, [row])
+            if (whole := sheet.space.row(space.combination(row))) is not None:
+                rows.append(whole)
+    return rows, captions
 
 
 # --- Writing --------------------------------------------------------------------

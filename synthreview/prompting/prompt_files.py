@@ -91,8 +91,8 @@ class PromptSpec:
     slots: Mapping[str, str] = field(default_factory=dict)
     state: str = "draft"
     author: str = "person"
-    template: str = ""
     line: int = 0
+    template: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -291,7 +291,7 @@ def prompt_of(
         raise BadPromptError(f"no state is called {_shown(state)}; known: {', '.join(STATES)}")
     author = said("author", MAX_AUTHOR, "person")
     template = said("template", MAX_TEMPLATE)
-    return PromptSpec(text, class_name, technique, _slots(values), state, author, template, line)
+    return PromptSpec(text, class_name, technique, _slots(values), state, author, line, template)
 
 
 def _slots(values: Mapping[str, Any]) -> dict[str, str]:

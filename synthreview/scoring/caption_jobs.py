@@ -129,7 +129,7 @@ def _compare(prompts: Sequence[Prompt], version: ScorerVersion, axes: dict[str, 
         [Caption(one.text, one.slots) for one in known_words],
         vectors,
         [Caption(text, slots) for text, slots, _ in there],
-        np.array([np.frombuffer(bytes(v), "<f2") for _, _, v in there], np.float32),
+        np.array([np.frombuffer(bytes(v or b""), "<f2") for _, _, v in there], np.float32),
         axes=axes,
         threshold=settings.NEAR_MEANING,
     )

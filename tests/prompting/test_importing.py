@@ -341,8 +341,8 @@ def test_the_command_exports_to_a_new_file_or_to_standard_output(
         run("export_prompts", "traffic", "--out", path)
     out, _ = run("export_prompts", "traffic", "--out", "-", "--format", "tsv", "--state", "draft")
     assert out.splitlines() == [
-        "text\tclass\ttechnique\tstate\tauthor",
-        "An umbrella\tumbrella\tplain\tdraft\tperson",
+        "text\tclass\ttechnique\tstate\tauthor\ttemplate",
+        "An umbrella\tumbrella\tplain\tdraft\tperson\t",
     ]
     out, _ = run("export_prompts", "traffic", "--out", "-", "--class", "car")
     assert '"A car","car"' in out
