@@ -16,6 +16,7 @@ from synthreview.review.intake import admit, ask_for_more_looks, reorder
 from synthreview.review.outcomes import OutcomeTeller, tell_outcomes
 from synthreview.review.queue import free_expired
 from synthreview.review.ranking_services import plan_rankings
+from synthreview.scoring.caption_jobs import plan_caption_passes
 from synthreview.scoring.services import plan_scoring
 from synthreview.spending.services import tidy_spool
 from synthreview.work.services import note_sweeper, sweep
@@ -34,6 +35,7 @@ STEPS = (
     Step("leave a sign of life for the doctor", 10, note_sweeper),
     Step("plan scoring of new images", 1, partial(plan_scoring, recent_only=True)),
     Step("put scored images into the queue", 1, partial(admit, recent_only=True)),
+    Step("plan to compare captions by meaning", 15, plan_caption_passes),
     Step("take back and enqueue durable work", 5, sweep),
     Step("use paid answers that came late", 30, tidy_spool),
     Step("set the share of audits", 5, steer),

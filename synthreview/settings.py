@@ -325,6 +325,8 @@ if (C2PA_CERT := env.str("SYNTHREVIEW_C2PA_CERT", default="")) and (
         "time_authority": env.str("SYNTHREVIEW_C2PA_TIME_AUTHORITY", default=""),
     }
 WEBHOOK_HOSTS = frozenset(env.list("SYNTHREVIEW_WEBHOOK_HOSTS", default=[]))
+# Captions whose CLIP text vectors have this cosine or more mean nearly the same.
+NEAR_MEANING = env.float("SYNTHREVIEW_NEAR_MEANING", default=0.97)
 os.environ.setdefault("TORCH_FORCE_WEIGHTS_ONLY_LOAD", "1")
 
 # --- Logging ----------------------------------------------------------------

@@ -51,6 +51,7 @@ ROUTES: list[tuple[str, str, Any, dict[str, int]]] = [
     ("patch", "/api/prompts/{pk}", {"state": "approved"}, CURATE),
     ("get", "/api/techniques", None, OPEN),
     ("get", "/api/authors", None, OPEN),
+    ("get", "/api/datasets/{slug}/authors", None, LOOK),
     ("post", "/api/datasets/{slug}/review/claim", {"kind": "next"}, REVIEW),
     ("post", "/api/datasets/{slug}/review/decide", {"answers": [ANSWER]}, REVIEW),
     (

@@ -48,6 +48,7 @@ TABS = (
             "prompts-export",
             "writings",
             "writing",
+            "prompts-coverage",
             "tunings",
             "tuning-preview",
             "tuning",

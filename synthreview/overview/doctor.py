@@ -36,6 +36,7 @@ from synthreview.work.services import sweeper_host, work_models
 LOW_DISK_BYTES = 5_000_000_000
 NO_DISK_BYTES = 500_000_000
 OLDEST_POSTGRES = 14
+WRITERS = "prompting"  # its worker is needed where a language model writes
 
 
 class Level(StrEnum):
@@ -165,6 +166,11 @@ def check_redis() -> Findings:
         )
 
 
+def any_author_needs_a_worker() -> bool:
+    """Say whether captions are written by anybody but word lists."""
+    return any(author(alias).needs_worker for alias in settings.AUTHORS)
+
+
 def check_workers() -> Findings:
     area = "workers"
     waiting = dict.fromkeys(settings.QUEUE_NAMES, 0)
@@ -172,6 +178,8 @@ def check_workers() -> Findings:
         waiting[model.QUEUE] = waiting.get(model.QUEUE, 0) + model._default_manager.due().count()
     for name, due in waiting.items():
         count = len(Worker.all(queue=django_rq.get_queue(name)))
+        if name == WRITERS and not (count or due or any_author_needs_a_worker()):
+            continue
         if count:
             workers = "1 worker" if count == 1 else f"{count} workers"
             yield Finding(area, Level.OK, f"{name}: {workers}.")

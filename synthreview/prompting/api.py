@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from typing import Annotated, Any, Literal
 
 from django.conf import settings
@@ -22,10 +23,11 @@ from synthreview.catalog.permissions import Action, require
 from synthreview.lib.adapters import UnknownAdapterError
 from synthreview.lib.outcomes import ServiceError
 from synthreview.prompting import services
+from synthreview.prompting.authors.base import Author
 from synthreview.prompting.briefs import MAX_INSTRUCTION, Brief
 from synthreview.prompting.choosing import Strategy
 from synthreview.prompting.downloads import download
-from synthreview.prompting.drafting import author, plan
+from synthreview.prompting.drafting import author, authors_of, plan
 from synthreview.prompting.importing import (
     Classes,
     PromptExistsError,
@@ -729,8 +731,17 @@ def list_techniques(request: HttpRequest) -> Any:
 
 @router.get("authors", response={200: list[AuthorOut], 401: Problem})
 def list_authors(request: HttpRequest) -> Any:
-    """List who can write captions here."""
-    found = [(alias, author(alias)) for alias in settings.AUTHORS]
+    """List who can write captions for any dataset."""
+    return _authors((alias, author(alias)) for alias in settings.AUTHORS)
+
+
+@router.get("datasets/{slug:slug}/authors", response={200: list[AuthorOut], **PROBLEMS})
+def list_authors_of(request: HttpRequest, slug: str) -> Any:
+    """List who can write captions for this dataset, its fine-tuned authors among them."""
+    return _authors(authors_of(dataset_for(request, slug)))
+
+
+def _authors(found: Iterable[tuple[str, Author]]) -> list[dict[str, Any]]:
     return [
         {
             "alias": alias,

@@ -10,9 +10,9 @@ from __future__ import annotations
 import functools
 import zlib
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import islice
+from itertools import chain, islice
 
 from django.conf import settings
 from django.db.models import Count, F
@@ -31,7 +31,7 @@ from synthreview.prompting.authors.base import (
 from synthreview.prompting.authors.wordlists import Sheet
 from synthreview.prompting.briefs import Brief
 from synthreview.prompting.choosing import Strategy
-from synthreview.prompting.coverage import Coverage, Space, coverage_of_rows, grid_coverage
+from synthreview.prompting.coverage import Coverage, Row, Space, coverage_of_rows, grid_coverage
 from synthreview.prompting.covering import stored_coverage
 from synthreview.prompting.learning import Tally, thompson_turns
 from synthreview.prompting.models import (
@@ -115,32 +115,35 @@ class Drafted:
 # --- Planning -------------------------------------------------------------------
 
 
-def plan(wish: Wish, *, samples: int = 20) -> Plan:
+def plan(wish: Wish, *, samples: int = 20, brief: Brief | None = None) -> Plan:
     """Say what the word lists would write: how many of how many, what it covers, and samples.
 
     Nothing is stored, and no grid is made to count it. Classes with more than PLANNED_KNOWN
     captions may see one among the samples that they have already.
     Raises ValueError (template, axes, no label).
     """
-    desk = Desk(wish)
+    desk = Desk(wish, brief)
     avoided = desk.known.keys(desk.classes, at_most=PLANNED_KNOWN)
     rows: list[ClassPlan] = []
     shown: list[tuple[LabelClass, Caption]] = []
     spaces: dict[object, Space] = {}
     per_class = -(-samples // len(desk.classes))
     for label_class, share in desk.shares():
-        sheet = Sheet(desk.request(label_class, share, avoid=avoided[label_class.pk]))
+        request = desk.request(label_class, share, avoid=avoided[label_class.pk])
+        sheet = Sheet(request)
         key = (tuple(sheet.space.axes.items()), desk.stock.forbidden(label_class))
         sheet.space = space = spaces.setdefault(key, sheet.space)
         size = space.size()
+        first: list[Caption] = []
         if wish.strategy is Strategy.GRID and share >= size:
             covered, enough = grid_coverage(space), size
             chosen = sheet.choose(per_class)
         else:
             # A long covering array takes too long for a page that follows each key.
             enough = share if wish.strategy is not Strategy.PAIRWISE else min(share, PLANNED_ROWS)
-            chosen = sheet.choose(enough)
-            covered = coverage_of_rows(space, chosen)
+            gap_rows, first = _for_gaps(sheet, request.gaps[:enough])
+            chosen = sheet.choose(enough - len(first))
+            covered = coverage_of_rows(space, [*gap_rows, *chosen])
         rows.append(
             ClassPlan(
                 label_class,
@@ -151,11 +154,24 @@ def plan(wish: Wish, *, samples: int = 20) -> Plan:
                 covered_by=min(enough, size),
             )
         )
-        for caption in islice(sheet.captions(space, chosen), min(per_class, samples - len(shown))):
+        captions = chain(first, sheet.captions(space, chosen))
+        for caption in islice(captions, min(per_class, samples - len(shown))):
             judged = gate.Judged(caption, gate.Outcome.KEPT)
             label, one = desk.stock.labelled(label_class, judged)
             shown.append((label, one.caption))
     return Plan(desk.stock.templates, rows, shown)
+
+
+def _for_gaps(sheet: Sheet, gaps: Iterable[Mapping[str, str]]) -> tuple[list[Row], list[Caption]]:
+    """Return a row, in the numbers of the whole space, and a caption for each gap."""
+    rows, captions = list[Row](), list[Caption]()
+    for gap in gaps:
+        space = sheet.space_of(gap)
+        for row in sheet.choose(1, space=space):
+            captions += sheet.captions(space, [row])
+            if (whole := sheet.space.row(space.combination(row))) is not None:
+                rows.append(whole)
+    return rows, captions
 
 
 # --- Writing --------------------------------------------------------------------

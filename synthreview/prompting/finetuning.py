@@ -51,14 +51,13 @@ from synthreview.prompting.tuning.file import (
 from synthreview.prompting.tuning.lora import LoraSettings
 from synthreview.prompting.wishes import Wish, wish_of
 from synthreview.spending.models import Budget
-from synthreview.spending.services import reserve, retry_paid
+from synthreview.spending.services import reserve, resolve_unknown, retry_paid
 from synthreview.work.models import OPEN_STATES, WorkState
 from synthreview.work.services import enqueue_on_commit
 
 MOST_EXAMPLES = 20_000
 HELD_OUT_SHARE = 5  # of so many classes one is kept for the comparison
 TRAINING_FILE, MEASURED_FILE = "training.jsonl", "measured.jsonl"
-MACHINE_MADE = {"near_meaning"}  # retired by a machine: nobody rejected it
 
 
 class TuningError(ValueError):
@@ -119,7 +118,7 @@ def examples_of(dataset: Dataset) -> tuple[list[Example], list[Example]]:
 
 
 def _is_machine_made(flags: Iterable[Sequence[str]]) -> bool:
-    return any(code in MACHINE_MADE for code, _ in flags)
+    return any(code == gate.NEAR_MEANING for code, _ in flags)
 
 
 def suggested_held_out(dataset: Dataset) -> list[LabelClass]:
@@ -254,6 +253,11 @@ def retry_tuning(tuning: Tuning) -> bool:
         server_file="", server_job="", stop_asked=False, steps_done=0, events=[]
     )
     return bool(retry_paid(tuning.dataset, [tuning]))
+
+
+def settle_unknown_tuning(tuning: Tuning, outcome: str) -> bool:
+    """End a training of unknown outcome as a person decided, or look for its job once more."""
+    return bool(resolve_unknown(tuning.dataset, [tuning], outcome))
 
 
 # --- The tuned author beside the plain one ----------------------------------------------

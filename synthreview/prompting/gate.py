@@ -15,7 +15,7 @@ import math
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -36,8 +36,8 @@ from synthreview.prompting.gate_words import (
 )
 
 TEXT_THRESHOLD = 0.9
-EMBEDDING_THRESHOLD = 0.97
-Embed = Callable[[Sequence[str]], NDArray[np.float32]]
+MEANING_THRESHOLD = 0.97
+NEAR_MEANING = "near_meaning"  # the code of what meaning finds; it is found later, by a worker
 
 
 class Outcome(StrEnum):
@@ -72,8 +72,6 @@ class GateRules:
         axes: the words of each axis, by which siblings by design are known.
         language: a code of STOP_WORDS, or any other for "not checked".
         text_threshold: similarity of two sets of words, 0 to 1, from which they are the same.
-        embedding_threshold: the same for cosines, where `embed` is given.
-        embed: texts to (N, D) float32 rows of length 1: CLIP's text side, say.
     """
 
     names: tuple[str, ...] = ()
@@ -83,8 +81,6 @@ class GateRules:
     max_words: int = 60
     max_characters: int = 400
     text_threshold: float = TEXT_THRESHOLD
-    embedding_threshold: float = EMBEDDING_THRESHOLD
-    embed: Embed | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,19 +88,6 @@ class GateResult:
     """What became of each caption, in the order in which they came."""
 
     judged: tuple[Judged, ...]
-
-    def of(self, outcome: Outcome) -> list[Judged]:
-        return [judged for judged in self.judged if judged.outcome is outcome]
-
-    @property
-    def passed(self) -> list[Judged]:
-        """Kept and flagged ones."""
-        return [judged for judged in self.judged if judged.outcome is not Outcome.DROPPED]
-
-    @property
-    def pass_rate(self) -> float:
-        """The share neither dropped nor flagged; 0 where there was nothing."""
-        return len(self.of(Outcome.KEPT)) / len(self.judged) if self.judged else 0.0
 
 
 def check(
@@ -218,27 +201,19 @@ _OWN_WORDS = {
 class _NearDuplicates:
     """Remembers what was taken and says whether a caption comes too near to it.
 
-    Every text is given at the start: so all are embedded at once, and the rarest words are
-    known, by which alone near ones are found among many (the prefix filter of set joins:
-    Chaudhuri et al. 2006, Bayardo et al. 2007).
+    Every text is given at the start: so the rarest words are known, by which alone near ones are
+    found among many (the prefix filter of set joins: Chaudhuri et al. 2006, Bayardo et al. 2007).
     """
 
     def __init__(self, rules: GateRules, known: list[Caption], texts: list[str]) -> None:
         self._rules = rules
-        self._axis_words = {
-            axis: {normalised(words) for words in choices} for axis, choices in rules.axes.items()
-        }
+        self._axis_words = _as_words(rules.axes)
         everything = list(dict.fromkeys([*(caption.text for caption in known), *texts]))
         self._bags = {text: _bag(text) for text in everything}
         self._uses = Counter(word for bag in self._bags.values() for word in bag)
         self._taken = list[Caption]()
         self._keys = set[str]()
         self._places: dict[str, list[int]] = {}
-        self._vectors: dict[str, NDArray[np.float32]] = {}
-        if rules.embed and everything:
-            self._vectors = dict(zip(everything, rules.embed(everything), strict=True))
-        width = len(next(iter(self._vectors.values()), ()))
-        self._rows = np.zeros((len(known) + len(texts), width), np.float32)
         for caption in known:
             self._remember(caption)
 
@@ -247,7 +222,7 @@ class _NearDuplicates:
         key = text_key(caption.text)
         if key in self._keys:
             return Reason("duplicate", "The same caption is there already.")
-        reason = self._near_by_words(caption) or self._near_by_meaning(caption)
+        reason = self._near_by_words(caption)
         if reason is None:
             self._remember(caption)
         return reason
@@ -258,8 +233,11 @@ class _NearDuplicates:
         for place in sorted(seen):
             # On sorted sets, Indel's similarity is Dice's: twice the shared words over all.
             score = Indel.normalized_similarity(bag, self._bags[self._taken[place].text])
-            if score >= threshold and not self._are_siblings(caption, self._taken[place]):
-                return self._reason("near_text", place, score, "by its words")
+            if score >= threshold and not are_siblings(
+                caption, self._taken[place], self._axis_words
+            ):
+                there = self._taken[place].text
+                return _nearly_the_same("near_text", "words", score, threshold, there)
         return None
 
     def _rarest(self, bag: list[str]) -> list[str]:
@@ -269,41 +247,73 @@ class _NearDuplicates:
         ordered = sorted(bag, key=lambda word: (self._uses[word], word))
         return ordered[: len(bag) - shared_at_least + 1]
 
-    def _near_by_meaning(self, caption: Caption) -> Reason | None:
-        vector = self._vectors.get(caption.text)
-        if vector is None:
-            return None
-        cosines = self._rows[: len(self._taken)] @ vector
-        for place in np.flatnonzero(cosines >= self._rules.embedding_threshold).tolist():
-            if not self._are_siblings(caption, self._taken[place]):
-                return self._reason("near_meaning", place, cosines[place], "by its meaning")
-        return None
-
-    def _reason(self, code: str, place: int, score: float, how: str) -> Reason:
-        threshold = (
-            self._rules.text_threshold if code == "near_text" else self._rules.embedding_threshold
-        )
-        return Reason(
-            code,
-            f"Nearly the same {how} ({score:.2f}, threshold {threshold:.2f}) as "
-            f"“{self._taken[place].text}”",
-        )
-
-    def _are_siblings(self, one: Caption, other: Caption) -> bool:
-        """Say whether they differ in a value of an axis of the dataset."""
-        for axis, words in self._axis_words.items():
-            first, second = (normalised(c.slots.get(axis, "")) for c in (one, other))
-            if first != second and first in words and second in words:
-                return True
-        return False
-
     def _remember(self, caption: Caption) -> None:
         for word in self._rarest(self._bags[caption.text]):
             self._places.setdefault(word, []).append(len(self._taken))
-        if self._vectors:
-            self._rows[len(self._taken)] = self._vectors[caption.text]
         self._taken.append(caption)
         self._keys.add(text_key(caption.text))
+
+
+AxisWords = Mapping[str, frozenset[str]]
+
+
+def _as_words(axes: Mapping[str, Iterable[str]]) -> AxisWords:
+    return {axis: frozenset(map(normalised, choices)) for axis, choices in axes.items()}
+
+
+def are_siblings(one: Caption, other: Caption, axes: AxisWords) -> bool:
+    """Say whether they differ in a value of an axis of the dataset."""
+    for axis, words in axes.items():
+        first, second = (normalised(c.slots.get(axis, "")) for c in (one, other))
+        if first != second and first in words and second in words:
+            return True
+    return False
+
+
+def _nearly_the_same(code: str, by: str, score: float, threshold: float, there: str) -> Reason:
+    return Reason(
+        code,
+        f"Nearly the same by its {by} ({score:.2f}, threshold {threshold:.2f}) as “{there}”",
+    )
+
+
+def near_by_meaning(
+    new: Sequence[Caption],
+    vectors: NDArray[np.float32],
+    known: Sequence[Caption],
+    known_vectors: NDArray[np.float32],
+    *,
+    axes: Mapping[str, Iterable[str]],
+    threshold: float = MEANING_THRESHOLD,
+) -> list[Reason | None]:
+    """Say of each new caption which one, known or new and before it, means nearly the same.
+
+    Args:
+        vectors, known_vectors: (N, D) and (K, D) float32, rows of length 1: the texts by CLIP.
+        axes: the words of each axis: captions that differ in one are siblings by design.
+    What is near counts for those after it as if it were not there.
+    """
+    if not new:
+        return []
+    axis_words = _as_words(axes)
+    taken = list(known)
+    rows = np.concatenate([known_vectors.reshape(len(known), -1), vectors]) if known else vectors
+    places = list(range(len(known)))  # of what was taken, in `rows`
+    alike = rows @ vectors.T
+    found: list[Reason | None] = []
+    for number, caption in enumerate(new):
+        cosines = alike[places, number]
+        reason = None
+        for place in np.flatnonzero(cosines >= threshold).tolist():
+            if not are_siblings(caption, taken[place], axis_words):
+                score, there = float(cosines[place]), taken[place].text
+                reason = _nearly_the_same(NEAR_MEANING, "meaning", score, threshold, there)
+                break
+        found.append(reason)
+        if reason is None:
+            taken.append(caption)
+            places.append(len(known) + number)
+    return found
 
 
 _SMALL = frozenset("a an the of in on at by to with and is are its their".split())

@@ -281,6 +281,7 @@ def _staged(one: PromptSpec, classes: Classes, numbers: dict[str, int]) -> Stage
         slots=one.slots,
         state=PromptState(one.state).value,
         author=one.author,
+        template=one.template,
     )
 
 
@@ -303,6 +304,7 @@ def _row(
         slots=dict(one.slots),
         state=PromptState(one.state),
         author=one.author,
+        template=one.template,
         created_by=created_by,
     )
 
@@ -357,6 +359,7 @@ def _specs(rows: PromptQuerySet) -> Iterator[PromptSpec]:
             slots=prompt.slots,
             state=str(prompt.state),
             author=prompt.author,
+            template=prompt.template,
         )
 
 

@@ -338,6 +338,25 @@ class Prompt(models.Model):
         return label_note(self.technique, self.label_class.name, self.slots)
 
 
+class MeaningCheck(models.Model):
+    """How far a dataset's captions were compared by meaning; the scoring stage tells it.
+
+    `unknown` captions hold words that the model does not know, so it says nothing of them.
+    """
+
+    dataset = models.OneToOneField(
+        Dataset, on_delete=models.CASCADE, primary_key=True, related_name="+"
+    )
+    model = models.CharField(max_length=120)
+    threshold = models.FloatField()
+    compared = models.PositiveIntegerField()
+    unknown = models.PositiveIntegerField()
+    checked_at = models.DateTimeField(auto_now=True)
+
+    def __str__(self) -> str:
+        return f"{self.model} on {self.dataset}"
+
+
 class PromptOutcomeQuerySet(models.QuerySet["PromptOutcome"]):
     def by_template(self, dataset: Dataset, technique: str) -> dict[str, Tally]:
         """Return what people made of the images of each template of a technique."""

@@ -21,13 +21,14 @@ from synthreview.prompting.axis_files import plain_cell, safe_cell
 from synthreview.prompting.techniques import TECHNIQUES
 
 KINDS = ("csv", "jsonl", "tsv")
-FIELDS = ("text", "class", "technique", "slots", "state", "author")
+FIELDS = ("text", "class", "technique", "slots", "state", "author", "template")
 STATES = ("draft", "approved", "retired")  # the values of models.PromptState
 SLOT = "slot:"
 IGNORED = ""
 MAX_TEXT = 4_000
 MAX_CLASS = 120
 MAX_AUTHOR = 60
+MAX_TEMPLATE = 500
 MAX_WORDS = 500
 MAX_SLOTS = 40
 MAX_COLUMNS = 200
@@ -43,6 +44,7 @@ _ALIASES = {
     "slots": ("slots",),
     "state": ("state", "status"),
     "author": ("author",),
+    "template": ("template",),
     "slot:colour": ("include.color",),
     "slot:count": ("include.count",),
 }
@@ -90,6 +92,7 @@ class PromptSpec:
     state: str = "draft"
     author: str = "person"
     line: int = 0
+    template: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -287,7 +290,8 @@ def prompt_of(
     if state not in STATES:
         raise BadPromptError(f"no state is called {_shown(state)}; known: {', '.join(STATES)}")
     author = said("author", MAX_AUTHOR, "person")
-    return PromptSpec(text, class_name, technique, _slots(values), state, author, line)
+    template = said("template", MAX_TEMPLATE)
+    return PromptSpec(text, class_name, technique, _slots(values), state, author, line, template)
 
 
 def _slots(values: Mapping[str, Any]) -> dict[str, str]:
@@ -502,6 +506,7 @@ def _fields(prompt: PromptSpec) -> dict[str, Any]:
         "technique": prompt.technique,
         "state": prompt.state,
         "author": prompt.author,
+        "template": prompt.template,
     }
 
 

@@ -17,7 +17,13 @@ from synthreview.prompting.briefs import Brief
 from synthreview.prompting.coverage import Coverage
 from synthreview.prompting.drafting import Drafted, author, draft, plan
 from synthreview.prompting.learning import Tally
-from synthreview.prompting.models import Prompt, PromptOutcome, PromptState, Writing
+from synthreview.prompting.models import (
+    MeaningCheck,
+    Prompt,
+    PromptOutcome,
+    PromptState,
+    Writing,
+)
 from synthreview.prompting.techniques import TECHNIQUES, WRITTEN
 from synthreview.prompting.wishes import Wish
 
@@ -45,10 +51,6 @@ class Written:
     def notes(self) -> list[str]:
         notes: list[str] = self.writing.notes
         return notes
-
-    @property
-    def flagged(self) -> list[Prompt]:
-        return [prompt for prompt in self.prompts if prompt.flags]
 
 
 def write_prompts(
@@ -227,6 +229,33 @@ def set_prompt_state(prompts: Iterable[int], *, dataset: Dataset, state: PromptS
         rows.filter(pk__in=chosen[start : start + BATCH]).update(state=state)
         for start in range(0, len(chosen), BATCH)
     )
+
+
+@transaction.atomic
+def take_near_duplicates(found: Mapping[int, gate.Reason]) -> int:
+    """Note on prompts, by primary key, that another one means nearly the same; returns how many.
+
+    A draft of an author is retired by it, and a person can bring it back; what a person wrote,
+    approved or had drawn is only flagged.
+    """
+    rows = list(Prompt.objects.select_for_update().filter(pk__in=found))
+    has_images = set(PromptOutcome.objects.filter(prompt__in=rows).values_list("pk", flat=True))
+    for prompt in rows:
+        kept = [flag for flag in prompt.flags if flag[0] != gate.NEAR_MEANING]
+        prompt.flags = [*kept, *_as_flags([found[prompt.pk]])]
+        is_an_authors = prompt.writing_id is not None and prompt.pk not in has_images
+        if prompt.state == PromptState.DRAFT and is_an_authors:
+            prompt.state = PromptState.RETIRED
+    Prompt.objects.bulk_update(rows, ["flags", "state"], batch_size=BATCH)
+    return len(rows)
+
+
+def record_meaning_check(
+    dataset_id: int, *, model: str, threshold: float, compared: int, unknown: int
+) -> None:
+    """Remember how far the dataset's captions were compared by meaning; totals, not added."""
+    facts = {"model": model, "threshold": threshold, "compared": compared, "unknown": unknown}
+    MeaningCheck.objects.update_or_create(dataset_id=dataset_id, defaults=facts)
 
 
 def record_outcomes(tallies: Mapping[int, Tally]) -> int:

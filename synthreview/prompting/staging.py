@@ -21,11 +21,11 @@ _MAKE = """
         position integer PRIMARY KEY, class_number integer NOT NULL,
         technique varchar(20) NOT NULL, text text NOT NULL, text_key text NOT NULL,
         slots text NOT NULL, state varchar(10) NOT NULL,
-        author varchar(60) NOT NULL
+        author varchar(60) NOT NULL, template varchar(500) NOT NULL
     )
 """
 _ADD = "INSERT INTO staged_prompt VALUES "
-_ROW = "(%s, %s, %s, %s, %s, %s, %s, %s)"
+_ROW = "(%s, %s, %s, %s, %s, %s, %s, %s, %s)"
 _MAKE_CLASSES = """
     CREATE TEMPORARY TABLE staged_class (number integer PRIMARY KEY, label_class_id bigint)
 """
@@ -35,7 +35,7 @@ _STORE = """
         author, author_version, created_at, created_by_id
     )
     SELECT
-        %s, staged_class.label_class_id, technique, text, text_key, {slots}, '', '[]', state,
+        %s, staged_class.label_class_id, technique, text, text_key, {slots}, template, '[]', state,
         author, '', CURRENT_TIMESTAMP, {created_by}
     FROM staged_prompt JOIN staged_class ON staged_class.number = staged_prompt.class_number
     WHERE true
@@ -60,6 +60,7 @@ class StagedPrompt:
     slots: Mapping[str, str]
     state: str
     author: str
+    template: str = ""
 
 
 class Stage:
@@ -81,6 +82,7 @@ class Stage:
                     json.dumps(dict(row.slots)),
                     row.state,
                     row.author,
+                    row.template,
                 )
             ]
             with connection.cursor() as cursor:

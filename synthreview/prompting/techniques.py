@@ -138,7 +138,6 @@ TECHNIQUES = {
         ),
     )
 }
-DEFAULT_TEMPLATES = {key: technique.template for key, technique in TECHNIQUES.items()}
 TECHNIQUE_CHOICES = [(technique.key, technique.title) for technique in TECHNIQUES.values()]
 # Text techniques are written as captions; the others as instructions beside a source image.
 WRITTEN = tuple(key for key, technique in TECHNIQUES.items() if technique.is_text)

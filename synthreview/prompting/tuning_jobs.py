@@ -65,8 +65,12 @@ def tune(pk: int) -> None:
 
 
 def _put_off_or_fail(row: Tuning, token: uuid.UUID, said: str) -> None:
+    sent = Tuning.objects.held(row.pk, token).values_list("sent_at", flat=True).first()
     if row.attempts < row.MAX_ATTEMPTS:
         Tuning.objects.postpone(row.pk, token, delay_s=10.0 * row.attempts, error=said)
+    elif sent and row.may_cost:
+        # Its job may go on, and cost: the money stays reserved until a person looks again.
+        Tuning.objects.settle(row.pk, token, WorkState.UNKNOWN, error=said)
     else:
         _settle(row, token, WorkState.FAILED, error=said)
 

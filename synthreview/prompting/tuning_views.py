@@ -17,11 +17,12 @@ from synthreview.prompting.drafting import author_title
 from synthreview.prompting.models import Comparison, Tuning
 from synthreview.prompting.tuning.file import to_jsonl
 from synthreview.prompting.tuning_forms import ComparisonForm, TrainingFileForm, TuningForm
-from synthreview.spending.services import OverBudgetError, budget_of
+from synthreview.spending.services import Outcome, OverBudgetError, budget_of
 from synthreview.work.models import OPEN_STATES, WorkState
 
 SHOWN = 50
 COMPARISONS = 5
+OUTCOMES = [(one.value, one.label) for one in (Outcome.LOOK_UP, Outcome.CHARGED, Outcome.FREE)]
 
 
 @require_http_methods(["GET", "POST"])
@@ -104,6 +105,7 @@ def _context(found: Tuning) -> dict[str, Any]:
         "comparisons": comparisons,
         "can_compare": found.state == WorkState.DONE and bool(found.held_out),
         "comparison_form": ComparisonForm(),
+        "outcomes": OUTCOMES,
     }
 
 
@@ -138,6 +140,21 @@ def retry(request: HttpRequest, slug: str, pk: int) -> HttpResponse:
             messages.warning(request, "It has not failed.")
     except OverBudgetError as error:
         messages.error(request, str(error))
+    return redirect(found)
+
+
+@require_POST
+def settle(request: HttpRequest, slug: str, pk: int) -> HttpResponse:
+    """Say what became of a training whose outcome is unknown, or look once more."""
+    dataset, _ = open_dataset(request, slug, Action.CURATE)
+    found = _tuning(dataset, pk)
+    outcome = request.POST.get("outcome", "")
+    if outcome not in dict(OUTCOMES):
+        messages.error(request, "Say what became of it.")
+    elif finetuning.settle_unknown_tuning(found, outcome):
+        messages.success(request, "It is decided.")
+    else:
+        messages.warning(request, "Its outcome is known.")
     return redirect(found)
 
 

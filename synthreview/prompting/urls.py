@@ -3,6 +3,7 @@
 from django.urls import path
 
 from synthreview.prompting import (
+    coverage_views,
     file_views,
     ranking_views,
     tuning_views,
@@ -37,6 +38,7 @@ urlpatterns = [
     path("d/<slug:slug>/prompts/tuning/file", tuning_views.training_file, name="tuning-file"),
     path("d/<slug:slug>/prompts/tuning/<int:pk>/", tuning_views.tuning, name="tuning"),
     path("d/<slug:slug>/prompts/tuning/<int:pk>/stop", tuning_views.stop, name="tuning-stop"),
+    path("d/<slug:slug>/prompts/tuning/<int:pk>/settle", tuning_views.settle, name="tuning-settle"),
     path("d/<slug:slug>/prompts/tuning/<int:pk>/retry", tuning_views.retry, name="tuning-retry"),
     path(
         "d/<slug:slug>/prompts/tuning/<int:pk>/compare",
@@ -48,6 +50,7 @@ urlpatterns = [
         tuning_views.stop_comparison,
         name="comparison-stop",
     ),
+    path("d/<slug:slug>/prompts/coverage/", coverage_views.coverage, name="prompts-coverage"),
     path("d/<slug:slug>/prompts/ranking/", ranking_views.ranking, name="prompts-ranking"),
     path("d/<slug:slug>/prompts/ranking/pick", ranking_views.pick, name="prompts-pick"),
     path("d/<slug:slug>/prompts/words/", word_views.word_lists, name="word-lists"),

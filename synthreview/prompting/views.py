@@ -19,7 +19,7 @@ from synthreview.catalog.permissions import Action
 from synthreview.prompting import gate, services
 from synthreview.prompting.forms import CaptionForm, PromptListForm
 from synthreview.prompting.keys import KEYS
-from synthreview.prompting.models import Prompt, PromptQuerySet, PromptState, Writing
+from synthreview.prompting.models import MeaningCheck, Prompt, PromptQuerySet, PromptState, Writing
 
 PAGE = 50
 
@@ -32,6 +32,7 @@ def prompts(request: HttpRequest, slug: str) -> HttpResponse:
     context |= _list_context(dataset, filters, request.GET.get("page"))
     context |= {"keys": KEYS, "writing": _writing(dataset, filters)}
     context["text_threshold"] = gate.TEXT_THRESHOLD
+    context["meaning"] = MeaningCheck.objects.filter(dataset=dataset).first()
     return page_or_part(request, "prompting/prompts.html", "prompting/_list.html", context)
 
 

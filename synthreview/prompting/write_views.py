@@ -136,10 +136,11 @@ def _plans(form: WriteForm) -> list[tuple[str, Plan]]:
     """Return the plan of each technique that the form asks for, by its title."""
     wishes = services.share_out(form.wish) if form.is_set else [form.wish]
     samples = -(-PREVIEWED // len(wishes))
+    brief = None if form.is_set else form.brief
     return [
-        (TECHNIQUES[wish.technique].title, plan(wish, samples=min(samples, wish.count)))
-        for wish in wishes
-        if wish.count
+        (TECHNIQUES[one.technique].title, plan(one, samples=min(samples, one.count), brief=brief))
+        for one in wishes
+        if one.count
     ]
 
 

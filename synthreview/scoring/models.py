@@ -7,6 +7,8 @@ from django.db.models import Exists, OuterRef, Q
 
 from synthreview.catalog.models import Dataset
 from synthreview.generation.models import GeneratedImage
+from synthreview.prompting.models import Prompt, PromptState
+from synthreview.prompting.techniques import WRITTEN
 from synthreview.work.models import OPEN_STATES, DurableWork
 
 MAIN_SCORER = "clip"  # the alias whose score orders the queue
@@ -168,6 +170,59 @@ class ScoringPass(DurableWork):
 
     def __str__(self) -> str:
         return f"scoring of {self.dataset}"
+
+
+class CaptionVector(models.Model):
+    """A caption's place in a scorer's space: float16, little-endian, length 1.
+
+    None where the scorer does not know all its words. `text_key` tells whether it was changed.
+    """
+
+    prompt = models.ForeignKey(Prompt, on_delete=models.CASCADE, related_name="+")
+    version = models.ForeignKey(ScorerVersion, on_delete=models.CASCADE, related_name="+")
+    text_key = models.CharField(max_length=4000)
+    vector = models.BinaryField(null=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["prompt", "version"], name="scoring_captionvector_once")
+        ]
+
+    def __str__(self) -> str:
+        return f"caption vector of {self.prompt_id}"
+
+
+class CaptionPass(DurableWork):
+    """One walk over captions of a dataset that were not compared by meaning yet."""
+
+    QUEUE = "scoring"
+    JOB = "synthreview.scoring.caption_jobs.compare"
+
+    dataset = models.ForeignKey(Dataset, on_delete=models.CASCADE, related_name="+")
+    version = models.ForeignKey(ScorerVersion, on_delete=models.CASCADE, related_name="+")
+    compared_count = models.PositiveIntegerField(default=0)
+
+    class Meta(DurableWork.Meta):
+        constraints = [
+            *DurableWork.Meta.constraints,
+            models.UniqueConstraint(
+                fields=["dataset", "version"],
+                condition=Q(state__in=OPEN_STATES),
+                name="scoring_captionpass_one_open",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"comparison of captions of {self.dataset}"
+
+
+def uncompared(version: ScorerVersion) -> models.QuerySet[Prompt]:
+    """Return the captions to be drawn that this version has not compared as they are now."""
+    there = CaptionVector.objects.filter(
+        prompt=OuterRef("pk"), version=version, text_key=OuterRef("text_key")
+    )
+    rows = Prompt.objects.filter(technique__in=WRITTEN).exclude(state=PromptState.RETIRED)
+    return rows.filter(~Exists(there))
 
 
 def unscored(version: ScorerVersion) -> models.QuerySet[GeneratedImage]:

@@ -10,8 +10,10 @@ from django.urls import reverse
 
 from synthreview.accounts.models import User
 from synthreview.export.services import Form
+from synthreview.prompting.models import Tuning, Writing, WritingCall
 from synthreview.review.certifying import start_certification
 from synthreview.review.models import Verdict
+from synthreview.work.models import WorkState
 from tests.export.frozen import frozen
 from tests.factories import (
     make_dataset,
@@ -26,6 +28,7 @@ from tests.factories import (
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
+    from synthreview.catalog.models import Dataset
     from tests.conftest import LiveSite
 
 pytestmark = [
@@ -50,6 +53,13 @@ OF_DATASET = [
     "references",
     "members",
     "prompts",
+    "prompts-write",
+    "prompts-coverage",
+    "writings",
+    "prompts-ranking",
+    "tunings",
+    "word-lists",
+    "forbidden-pairs",
     "prompts-import",
     "prompts-export",
     "runs",
@@ -89,11 +99,51 @@ def addresses() -> list[str]:
     pages += [reverse(name) for name in ("home", "dataset-new", "password", "review-keys")]
     pages += [reverse("run", args=[dataset.slug, 1]), reverse("image", args=[seen.pk])]
     pages += [reverse("class-edit", args=[dataset.slug, car.pk])]
+    pages += [written(dataset), trained(dataset)]
+    pages += [reverse("prompts-preview", args=[dataset.slug]) + "?technique=plain&count=2"]
     pages += [reverse("repaint", args=[seen.pk]), reverse("prompt-edit", args=[prompt.pk])]
     for _ in range(2):
         export = frozen(dataset, forms=[Form("csv")])
     pages += [export.get_absolute_url(), reverse("export-compare", args=[dataset.slug, 2])]
     return [*pages, "/no-such-page/"]
+
+
+def written(dataset: Dataset) -> str:
+    """Return the page of a writing with notes, faults, unknown outcomes and what was dropped."""
+    dropped = {"class": "car", "text": "A car", "reasons": [["short", "It is too short."]]}
+    writing = Writing.objects.create(
+        dataset=dataset,
+        technique="plain",
+        author="model",
+        asked=9,
+        written=3,
+        dropped_count=1,
+        dropped=[dropped],
+        notes=["An answer was cut off."],
+    )
+    car = dataset.classes.get(name="car")
+    for state in (WorkState.DONE, WorkState.FAILED, WorkState.UNKNOWN):
+        WritingCall.objects.create(
+            writing=writing, label_class=car, count=3, planned=9, state=state, error="No answer."
+        )
+    return writing.get_absolute_url()
+
+
+def trained(dataset: Dataset) -> str:
+    """Return the page of a training that failed at a server."""
+    return Tuning.objects.create(
+        dataset=dataset,
+        title="Cars",
+        base="model",
+        where="server",
+        rows=12,
+        tokens=900,
+        steps_done=1,
+        steps_total=2,
+        state=WorkState.FAILED,
+        error="The file is no good.",
+        events=[{"message": "Created"}],
+    ).get_absolute_url()
 
 
 def faults(page: Page, address: str) -> list[str]:

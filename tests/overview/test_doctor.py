@@ -62,6 +62,7 @@ def test_a_missing_worker_is_a_fault_once_work_waits(redis: redis_client.Redis) 
     said = say(found("workers"))
     assert "fault: generation: no worker, 1 pieces of work wait. Start `manage.py work" in said
     assert "warning: scoring: no worker" in said
+    assert "prompting" not in said, "word lists need no worker"
     assert "fault: No sweeper was seen" in said
     note_sweeper()
     assert "ok: The sweeper was seen" in say(found("workers"))

@@ -221,8 +221,8 @@ def test_the_export_is_a_download(people: People) -> None:
     assert response["Content-Disposition"] == 'attachment; filename="traffic-prompts.csv"'
     assert response["Content-Type"].startswith("text/csv")
     assert response.getvalue().decode().splitlines() == [
-        '"text","class","technique","state","author","slot:colour"',
-        '"\'=A car","car","plain","approved","person","red"',
+        '"text","class","technique","state","author","template","slot:colour"',
+        '"\'=A car","car","plain","approved","person","","red"',
     ]
     for nonsense in ({"format": "exe"}, {"state": "x"}, {"label_class": "a\0"}, {}):
         lines = client.get(f"{EXPORT}file", nonsense).getvalue().decode().splitlines()

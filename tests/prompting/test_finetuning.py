@@ -124,6 +124,8 @@ def test_a_server_trains_and_the_result_is_an_author_at_once(
     assert tuning.alias in dict(authors_of(people.dataset))
     assert tuning.alias not in dict(authors_of(make_dataset("Other")))
     client = people.client("curator")
+    told = client.get("/api/datasets/traffic/authors").json()
+    assert tuning.alias in {one["alias"] for one in told}
     studio = client.get(f"/d/traffic/prompts/write?author={tuning.alias}").content.decode()
     assert f'value="{tuning.alias}" selected' in studio
     wish = make_wish(people.dataset, count=2, classes=[people.label_class])
@@ -161,6 +163,27 @@ def test_a_job_whose_answer_was_lost_is_found_again_and_not_paid_twice(
     look(tuning, 4)
     assert tuning.state == WorkState.DONE
     assert len(server.jobs) == 1
+
+
+def test_a_server_that_stays_silent_is_looked_for_again_by_a_person(
+    server: FakeOpenAI, people: People, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    create = RemoteTuning.create
+
+    def silent(self: RemoteTuning, **fields: Any) -> Any:
+        raise OutcomeUnknownError("It did not answer.")
+
+    tuning = order(people)
+    monkeypatch.setattr(RemoteTuning, "create", silent)
+    look(tuning, 3)
+    assert tuning.state == WorkState.UNKNOWN
+    assert budget_of(people.dataset).reserved_micro_usd == tuning.estimated_micro_usd
+    client, url = people.client("curator"), f"{PAGE}{tuning.pk}/"
+    assert "Look again" in client.get(url).content.decode()
+    monkeypatch.setattr(RemoteTuning, "create", create)
+    assert client.post(f"{url}settle", {"outcome": "look-up"}).status_code == 302
+    assert look(tuning, 4).state == WorkState.DONE
+    assert budget_of(people.dataset).reserved_micro_usd == 0
 
 
 def test_a_failed_job_says_why_frees_the_money_and_begins_anew(
@@ -329,7 +352,7 @@ def test_fine_tuning_is_for_curators(server: FakeOpenAI, people: People, who: st
     client, refused = people.client(who), 403 if who == "viewer" else 404
     for path in ("", "preview", "file", f"{tuning.pk}/"):
         assert client.get(f"{PAGE}{path}").status_code == refused
-    for name in ("stop", "retry", "compare"):
+    for name in ("stop", "retry", "compare", "settle"):
         assert client.post(f"{PAGE}{tuning.pk}/{name}").status_code == refused
         assert people.client("curator").get(f"{PAGE}{tuning.pk}/{name}").status_code == 405
 

@@ -11,7 +11,14 @@ from hypothesis import strategies as st
 
 from synthreview.prompting import gate
 from synthreview.prompting.authors.base import Caption
-from synthreview.prompting.gate import GateRules, Outcome, check, flags, mentions
+from synthreview.prompting.gate import (
+    GateRules,
+    Outcome,
+    check,
+    flags,
+    mentions,
+    near_by_meaning,
+)
 
 RULES = GateRules(
     names=("dog", "hound"), axes={"environment": ["on the beach", "in a forest"], "light": []}
@@ -168,23 +175,28 @@ def test_the_reason_shows_the_other_caption_and_the_threshold() -> None:
     assert first.text in judged.reasons[0].text
 
 
-def test_meaning_is_compared_where_texts_can_be_embedded() -> None:
-    vectors = {"puppy": [1, 0], "young": [0.99, np.sqrt(1 - 0.99**2)], "old": [0, 1]}
-    calls: list[int] = []
-
-    def embed(texts: object) -> np.ndarray:
-        calls.append(len(list(texts)))  # type: ignore[call-overload]
-        return np.array(
-            [next(v for word, v in vectors.items() if word in text) for text in texts],  # type: ignore[attr-defined]
-            np.float32,
-        )
-
-    captions = [caption("A puppy dog here"), caption("A young dog"), caption("An old dog, grey")]
-    rules = GateRules(names=("dog",), embed=embed)
-    assert codes(captions, rules) == ["", "near_meaning", ""]
-    assert calls == [3], "all at once"
-    strict = GateRules(names=("dog",), embed=embed, embedding_threshold=0.995)
-    assert codes(captions, strict, known=captions[:1] * 2) == ["duplicate", "", ""]
+def test_what_means_nearly_the_same_is_found_with_its_cosine_and_threshold() -> None:
+    near = [0.99, np.sqrt(1 - 0.99**2)]
+    vectors = np.array([[1, 0], near, [0, 1], near], np.float32)
+    new = [
+        caption("A puppy"),
+        caption("A young dog"),
+        caption("An old dog"),
+        caption("A dog asleep", environment="in a forest"),
+    ]
+    found = near_by_meaning(new, vectors, [], np.zeros((0, 2), np.float32), axes={})
+    assert [reason is not None for reason in found] == [False, True, False, True]
+    assert found[1]
+    assert found[1].code == "near_meaning"
+    assert "(0.99, threshold 0.97) as “A puppy”" in found[1].text
+    strict = near_by_meaning(
+        new, vectors, [], np.zeros((0, 2), np.float32), axes={}, threshold=0.995
+    )
+    assert [reason is not None for reason in strict] == [False, False, False, True]
+    known = [caption("A dog", environment="on the beach")]
+    there = np.array([[1, 0]], np.float32)
+    found = near_by_meaning(new, vectors, known, there, axes=RULES.axes)
+    assert [reason is not None for reason in found] == [True, True, False, False], "a sibling stays"
 
 
 @settings(max_examples=60, deadline=None)

@@ -247,13 +247,13 @@ def test_an_export_is_imported_the_same_elsewhere(
     monkeypatch.setattr(importing, "PAGE", 2)
     car = dataset.classes.get(name="car")
     make_prompt(car, "=HYPERLINK(A1)", slots={"style": "-flat"}, state="draft")
-    make_prompt(car, 'A "car"', technique="style", author="dora")
+    make_prompt(car, 'A "car"', technique="style", author="dora", template="A [class]")
     make_prompt(car, "A car in the rain", slots={"weather": "in the rain"}, state="retired")
     path = tmp_path / f"prompts.{kind}"
     path.write_text("".join(export_prompts(dataset=dataset, kind=kind)))
     other = make_dataset(classes=["car"])
     assert import_prompts(dataset=other, path=path).stored == 3
-    fields = ("text", "technique", "slots", "state", "author")
+    fields = ("text", "technique", "slots", "state", "author", "template")
     mine, theirs = (
         list(Prompt.objects.filter(dataset=one).order_by("pk").values(*fields))
         for one in (dataset, other)
@@ -265,7 +265,7 @@ def test_many_kinds_of_slots_become_one_column(dataset: Dataset) -> None:
     car = dataset.classes.get(name="car")
     make_prompt(car, "A", slots={f"slot-{number}": "x" for number in range(60)})
     header = next(export_prompts(dataset=dataset, kind="csv"))
-    assert header.rstrip() == '"text","class","technique","state","author","slots"'
+    assert header.rstrip() == '"text","class","technique","state","author","template","slots"'
 
 
 def test_an_export_is_filtered(dataset: Dataset) -> None:
@@ -341,8 +341,8 @@ def test_the_command_exports_to_a_new_file_or_to_standard_output(
         run("export_prompts", "traffic", "--out", path)
     out, _ = run("export_prompts", "traffic", "--out", "-", "--format", "tsv", "--state", "draft")
     assert out.splitlines() == [
-        "text\tclass\ttechnique\tstate\tauthor",
-        "An umbrella\tumbrella\tplain\tdraft\tperson",
+        "text\tclass\ttechnique\tstate\tauthor\ttemplate",
+        "An umbrella\tumbrella\tplain\tdraft\tperson\t",
     ]
     out, _ = run("export_prompts", "traffic", "--out", "-", "--class", "car")
     assert '"A car","car"' in out

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 
-from synthreview.scoring.scorers.base import ScorerCard, ScoreRequest, ScoreResult
+from synthreview.scoring.scorers.base import FloatArray, ScorerCard, ScoreRequest, ScoreResult
 from synthreview.scoring.services import register, scorer
 
 
@@ -17,6 +17,7 @@ class RedScorer:
 
     knows: frozenset[str] = frozenset({"sketch"})
     tag = "1"
+    words: frozenset[str] = frozenset()
     before: Callable[[Sequence[ScoreRequest]], object] = staticmethod(lambda requests: None)
     batches: list[int] = []
     requests: list[ScoreRequest] = []
@@ -24,7 +25,7 @@ class RedScorer:
     def card(self) -> ScorerCard:
         return ScorerCard(
             name="Red", model="red", tag=self.tag, weights_sha256="f" * 64, preprocessing="none",
-            applies_to=self.knows,
+            applies_to=self.knows, words=self.words,
         )  # fmt: skip
 
     def score(self, requests: Sequence[ScoreRequest]) -> list[ScoreResult]:
@@ -46,8 +47,21 @@ class RedScorer:
             embedding=np.array([1, 0], np.float16),
         )
 
+    def embed_texts(self, texts: Iterable[str]) -> dict[str, FloatArray]:
+        """Texts are near by how often each letter stands in them."""
+        return {text: _vector(text) for text in texts}
+
     def health(self) -> list[str]:
         return []
+
+
+def _vector(text: str) -> FloatArray:
+    """Return a unit vector of the letters in the text, how often each stands there."""
+    letters = np.zeros(26, np.float32)
+    for sign in text.casefold():
+        if "a" <= sign <= "z":
+            letters[ord(sign) - ord("a")] += 1
+    return letters / np.linalg.norm(letters)
 
 
 fakes: dict[str, type[RedScorer]] = {}

@@ -28,7 +28,7 @@ class WordlistAuthor:
         """
         sheet = Sheet(request)
         captions: list[Caption] = []
-        for gap in request.gaps:
+        for gap in request.gaps[: request.count]:
             space = sheet.space_of(gap)
             captions += sheet.captions(space, sheet.choose(1, space=space))
         for is_said in (sheet.is_said, sheet.is_said_in_every_way):

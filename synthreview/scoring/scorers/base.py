@@ -7,7 +7,7 @@ workers only: the web process never imports torch.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -24,6 +24,7 @@ class ScorerCard:
 
     `applies_to` names the generators whose images this scorer knows; empty = any.
     `parts` names the slots it can judge alone; empty = any.
+    `words` are those it was trained on; empty = a language as a whole.
     """
 
     name: str
@@ -33,6 +34,7 @@ class ScorerCard:
     preprocessing: str
     applies_to: frozenset[str] = frozenset()
     parts: frozenset[str] = frozenset()
+    words: frozenset[str] = frozenset()
     facts: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -85,6 +87,10 @@ class Scorer(Protocol):
 
     def score(self, requests: Sequence[ScoreRequest]) -> list[ScoreResult]:
         """Score a batch, in order. Raises ScorerError."""
+        ...
+
+    def embed_texts(self, texts: Iterable[str]) -> dict[str, FloatArray]:
+        """Return one (D,) unit vector for each different text. Raises ScorerError."""
         ...
 
     def health(self) -> list[str]:

@@ -9,6 +9,7 @@ in `clip_source`.
 
 from __future__ import annotations
 
+import re
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 TEMPLATES = ("a photo of a {}.", "a picture of a {}.", "an image of a {}.", "a {}.")
 TEXT_BATCH = 64
+SMALL_WORDS = ("a", "an", "the", "in", "on", "at", "of", "as", "by", "style", "painting", "photo")
 
 Key = TypeVar("Key")
 Item = TypeVar("Item")
@@ -257,8 +259,17 @@ def _card_of(
         preprocessing=describe_preprocessing(preprocess),
         applies_to=frozenset(source.card.get("applies_to", ())),
         parts=frozenset(source.card.get("parts", ())),
+        words=_words_of(source.card.get("vocabulary", {})),
         facts=facts,
     )
+
+
+def _words_of(vocabulary: Mapping[str, Iterable[str]]) -> frozenset[str]:
+    """Return the single words of a card's vocabulary, small ones that stand between them too."""
+    if not vocabulary:
+        return frozenset()
+    phrases = " ".join(phrase for phrases in vocabulary.values() for phrase in phrases)
+    return frozenset([*re.findall(r"\w+", phrases.casefold()), *SMALL_WORDS])
 
 
 def describe_preprocessing(config: Mapping[str, Any]) -> str:

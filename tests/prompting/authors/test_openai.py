@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import logging
 import socket
+import subprocess
+import sys
 import time
 import traceback
 from collections.abc import Iterator
@@ -231,6 +233,19 @@ def test_a_failure_after_the_first_batch_keeps_what_is_paid(server: FakeOpenAI) 
     assert written.usage.requests == 1
     assert "stopped after 5 captions" in written.notes[0]
     assert "30 s" in written.notes[0]
+
+
+def test_a_server_that_is_a_process_of_its_own_is_asked() -> None:
+    command = [sys.executable, "-m", "tests.servers_fake.openai_server", "--port", "0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout
+            url = process.stdout.readline().strip()
+            writer = OpenAIAuthor(model="test-model", base_url=url)
+            assert writer.health() == []
+            assert len(writer.write(request())) == 6
+        finally:
+            process.terminate()
 
 
 # --- Servers of other kinds ------------------------------------------------------------

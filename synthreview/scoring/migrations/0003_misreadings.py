@@ -8,7 +8,7 @@ class Migration(migrations.Migration):
 
     dependencies = [
         ('generation', '0005_batches'),
-        ('scoring', '0001_initial'),
+        ('scoring', '0002_caption_vectors'),
     ]
 
     operations = [
