@@ -54,8 +54,15 @@ SEEDED = 60_000
 
 
 def make_store(folder: Path, count: int, size: int) -> None:
-    """Fill a store with `count` files of random bytes, and write the list of them."""
+    """Fill a store with `count` files of random bytes, and write the list of them.
+
+    `plain` has them as well, linked, in a folder for each class: the store's own places are
+    thousands of folders, which would make `cp -r` of it slow.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
     blobs = FileBlobs(folder / "blobs")
+    for number in range(CLASSES):
+        (folder / f"plain/class-{number}").mkdir(parents=True)
     with (folder / "list.jsonl").open("w") as lines:
         for number in range(count):
             data = os.urandom(size)
@@ -63,6 +70,7 @@ def make_store(folder: Path, count: int, size: int) -> None:
             path = blobs.path(sha256)
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(data)
+            os.link(path, folder / f"plain/class-{number % CLASSES}/{number:08d}.jpg")
             lines.write(json.dumps({"sha256": sha256, "bytes": size, "number": number}) + "\n")
 
 
@@ -120,11 +128,11 @@ def write_once(folder: Path, kind: str, count: int) -> None:
     target = folder / "out"
     began = time.perf_counter()
     if kind == "cp -r":
-        subprocess.run(["cp", "-r", str(folder / "blobs"), str(target)], check=True)
+        subprocess.run(["cp", "-r", str(folder / "plain"), str(target)], check=True)
     elif kind == "zip":
         target.mkdir()
         with (target / "out.zip").open("xb") as file:
-            for chunk in zip_folder(folder / "blobs", "top"):
+            for chunk in zip_folder(folder / "plain", "top"):
                 file.write(chunk)
     else:
         target.mkdir()
@@ -209,17 +217,22 @@ prints = []
 for image in images:
     data = os.urandom(size)
     image.sha256, image.byte_count = hashlib.sha256(data).hexdigest(), size
+    image.generator = "bench"  # what reviewers approve meanwhile has no file
     path = blobs().path(image.sha256)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(data)
     prints.append(Fingerprint(
         sha256=image.sha256, bits=int.from_bytes(os.urandom(8), "big", signed=True)))
-Fingerprint.objects.bulk_create(prints, batch_size=5000)
-GeneratedImage.objects.bulk_update(images, ["sha256", "byte_count"], batch_size=500)
+done = {{image.pk for image in images}}
+prints += [
+    Fingerprint(sha256=sha256, bits=int.from_bytes(os.urandom(8), "big", signed=True))
+    for pk, sha256 in GeneratedImage.objects.values_list("pk", "sha256") if pk not in done]
+Fingerprint.objects.bulk_create(prints, batch_size=500)
+GeneratedImage.objects.bulk_update(images, ["sha256", "byte_count", "generator"], batch_size=500)
 slots = {{slot.image_id: slot for slot in ReviewSlot.objects.filter(image__in=images)}}
 decisions = Decision.objects.bulk_create([
     Decision(image=image, dataset_id=image.dataset_id, reviewer=user, verdict="approve",
-             client_token=uuid.uuid4()) for image in images], batch_size=5000)
+             client_token=uuid.uuid4()) for image in images], batch_size=500)
 for decision in decisions:
     slot = slots[decision.image_id]
     slot.state, slot.decision, slot.reviewer = "decided", decision, user
@@ -233,6 +246,7 @@ EXPORT = """
 import json, os, resource, shutil, sys, time
 from django.conf import settings
 from synthreview.catalog.models import Dataset
+from synthreview.export.collecting import Selection
 from synthreview.export.jobs import freeze, write_package
 from synthreview.export.models import Export, Package
 from synthreview.export.services import Form, folder_of, order_export
@@ -241,7 +255,8 @@ os.nice(settings.WORKER_NICE["export"])
 print("begin", flush=True)
 began = time.perf_counter()
 export = order_export(
-    dataset=Dataset.objects.get(), wish=parse_wish("100"), forms=[Form("webdataset")])
+    dataset=Dataset.objects.get(), wish=parse_wish("100"), forms=[Form("webdataset")],
+    selection=Selection(generators=("bench",)))
 freeze(export.pk)
 frozen = time.perf_counter()
 package = Package.objects.get(export=export)

@@ -205,6 +205,11 @@ def measure_speed(database: str, rounds: int, images: int, size_px: int) -> bool
             ratios.append(our_rate / bare_rate)
             bare_rates.append(bare_rate)
             our_rates.append(our_rate)
+            print(
+                f"  pair {number}: bare {bare_rate:.1f}/s, product {our_rate:.1f}/s, "
+                f"ratio {ratios[-1]:.3f}",
+                flush=True,
+            )
     ratio = statistics.median(ratios)
     print(
         f"{database:<11} {size_px} px, {rounds} pairs of {images} images, {WORKERS} processes: "

@@ -21,8 +21,13 @@ import numpy.typing as npt
 from synthreview.catalog.models import Dataset, ReferenceImage, ReferenceUse
 from synthreview.catalog.storage import blobs
 from synthreview.export.models import Fingerprint
-from synthreview.export.near_duplicates import near_pairs, perceptual_hash
-from synthreview.export.splits import components
+from synthreview.export.near_duplicates import (
+    SURE_BITS,
+    are_near,
+    close_pairs,
+    perceptual_hash,
+)
+from synthreview.export.splits import Forest, components
 from synthreview.generation.models import CallInput, GeneratedImage
 from synthreview.lib.images import THUMB
 from synthreview.scoring.models import Embedding, ScorerVersion
@@ -135,14 +140,22 @@ def near_duplicates(nodes: list[Node], dataset: Dataset, beat: Beat) -> Pairs:
     bits = fingerprints({node.sha256 for node in nodes}, beat)
     told = [place for place, node in enumerate(nodes) if bits.get(node.sha256) is not None]
     hashes = np.array([bits[nodes[place].sha256] for place in told], dtype=np.int64)
-    vectors = _vectors(dataset)
-    known = {
-        number: vectors[nodes[place].pk]
-        for number, place in enumerate(told)
-        if not nodes[place].use and nodes[place].pk in vectors
-    }
-    for first, second in near_pairs(hashes.view(np.uint64), known):
-        yield told[first], told[second]
+    # Ten thousand copies are fifty million pairs: one that connects nothing new is not kept.
+    forest = Forest(len(told))
+    unsure: list[tuple[int, int, int]] = []
+    for first, second, apart in close_pairs(hashes.view(np.uint64)):
+        if apart > SURE_BITS:
+            if forest.root(first) != forest.root(second):
+                unsure.append((first, second, apart))
+        elif forest.join(first, second):
+            yield told[first], told[second]
+    # Of a hundred thousand vectors a few are asked for: all would take a hundred megabytes.
+    asked = {place for first, second, _ in unsure for place in (first, second)}
+    ours = {nodes[told[place]].pk: place for place in asked if not nodes[told[place]].use}
+    vectors = {ours[pk]: vector for pk, vector in _vectors(sorted(ours))}
+    for first, second, apart in unsure:
+        if are_near(apart, vectors.get(first), vectors.get(second)):
+            yield told[first], told[second]
 
 
 KINSHIPS = (same_family, same_bytes, same_seed, parents, near_duplicates)
@@ -194,13 +207,12 @@ def _smallest(sha256: str) -> Path:
     return thumb if thumb.exists() else blobs().path(sha256)
 
 
-def _vectors(dataset: Dataset) -> dict[int, npt.NDArray[np.float16]]:
-    """Return the embeddings of our images by the current scorer."""
+def _vectors(images: list[int]) -> Iterator[tuple[int, npt.NDArray[np.float16]]]:
+    """Yield the embeddings of our images by the current scorer."""
     version = ScorerVersion.objects.current()
     if version is None:
-        return {}
-    rows = Embedding.objects.filter(version=version, image__dataset=dataset)
-    return {
-        image: np.frombuffer(bytes(vector), dtype="<f2")
-        for image, vector in rows.values_list("image", "vector")
-    }
+        return
+    for start in range(0, len(images), BATCH):
+        rows = Embedding.objects.filter(version=version, image__in=images[start : start + BATCH])
+        for image, vector in rows.values_list("image", "vector"):
+            yield image, np.frombuffer(bytes(vector), dtype="<f2")

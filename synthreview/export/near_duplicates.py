@@ -54,22 +54,29 @@ def near_pairs(
         vectors: place → (D,) of length 1, of one model; an image may have none.
     Time grows with N², memory with N: 100,000 images are 5 billion comparisons of one word.
     """
+    for first, second, bits in close_pairs(hashes):
+        if are_near(bits, vectors.get(first), vectors.get(second)):
+            yield first, second
+
+
+def close_pairs(hashes: npt.NDArray[np.uint64]) -> Iterator[tuple[int, int, int]]:
+    """Yield (i, j, bits that differ), i < j, of each pair that may be near-duplicates."""
     count = len(hashes)
     for start in range(0, count, BLOCK):
         rows = hashes[start : start + BLOCK, None]
         bits = np.bitwise_count(rows ^ hashes[None, start + 1 :])
         for row, column in zip(*np.nonzero(bits <= UNSURE_BITS), strict=True):
             first, second = start + int(row), start + 1 + int(column)
-            if first < second and _are_near(int(bits[row, column]), first, second, vectors):
-                yield first, second
+            if first < second:
+                yield first, second, int(bits[row, column])
 
 
-def _are_near(
-    bits: int, first: int, second: int, vectors: Mapping[int, npt.NDArray[np.float16]]
+def are_near(
+    bits: int, first: npt.NDArray[np.float16] | None, second: npt.NDArray[np.float16] | None
 ) -> bool:
+    """Say whether two images are near-duplicates: by their bits, else by their vectors' cosine."""
     if bits <= SURE_BITS:
         return True
-    if first not in vectors or second not in vectors:
+    if first is None or second is None:
         return False
-    cosine = vectors[first].astype(np.float32) @ vectors[second].astype(np.float32)
-    return bool(cosine >= SURE_COSINE)
+    return bool(first.astype(np.float32) @ second.astype(np.float32) >= SURE_COSINE)

@@ -15,13 +15,13 @@ from PIL import Image, ImageDraw
 from synthreview.accounts.models import User
 from synthreview.catalog.models import Dataset, LabelClass, ReferenceImage, ReferenceUse
 from synthreview.catalog.storage import store_image
-from synthreview.export import services
+from synthreview.export import ancestry, services
 from synthreview.export.ancestry import ancestry_of, fingerprints
 from synthreview.export.collecting import Selection, SelectionError
 from synthreview.export.freezing import frozen_facts
 from synthreview.export.jobs import freeze
 from synthreview.export.models import Export, Fingerprint, OmissionReason
-from synthreview.export.splits import parse_wish
+from synthreview.export.splits import components, parse_wish
 from synthreview.export.writers.card import card_text
 from synthreview.export.writers.imagefolder import LAYOUT
 from synthreview.generation.models import Call, CallInput, GeneratedImage
@@ -316,6 +316,18 @@ def test_more_than_there_is_fails_in_words(car: LabelClass, reviewer: User) -> N
     export.refresh_from_db()
     assert export.state == WorkState.FAILED
     assert "1,000 images are wished" in export.error
+
+
+def test_many_copies_are_few_pairs(car: LabelClass, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each pair kept connects something new, so that copies cost memory once each."""
+    for _ in range(12):
+        make_image(label_class=car)
+    Fingerprint.objects.all().delete()
+    monkeypatch.setattr(ancestry, "_fingerprint", lambda sha256: 5)
+    nodes = list(ancestry._nodes(car.dataset))
+    pairs = list(ancestry.near_duplicates(nodes, car.dataset, lambda: None))
+    assert len(pairs) == 11
+    assert set(components(12, pairs)) == {0}
 
 
 @pytest.mark.parametrize("seed", range(3))
