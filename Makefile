@@ -87,6 +87,9 @@ bench-export: $(VENV)/.installed-dev  ## measure exports against cp -r, and what
 bench-pipeline: $(VENV)/.installed-dev  ## measure what the pipeline adds to an image; ARGS="--memory 10000" watches memory
 	@$(RUN) -m benchmarks.bench_pipeline $(ARGS)
 
+bench-scoring: $(VENV)/.installed-dev  ## measure the scoring worker against the bare forward pass; ARGS="--flat 20000"
+	@$(RUN) -m benchmarks.bench_scoring $(ARGS)
+
 constraints: $(VENV)/.installed-dev  ## pin what is installed now, after an upgrade by hand
 	@{ echo '# Exact versions of everything that was tested, made by `make constraints`.'; \
 	  $(RUN) -m pip freeze --all --exclude-editable | grep -E '^[A-Za-z0-9_.-]+==[^+]+$$'; } \

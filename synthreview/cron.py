@@ -12,11 +12,14 @@ from typing import Any
 
 from synthreview.prompting.uploads import drop_expired
 from synthreview.review.certifying import steer
+from synthreview.review.hard_faults import FaultFinder
 from synthreview.review.intake import admit, ask_for_more_looks, reorder
 from synthreview.review.outcomes import OutcomeTeller, tell_outcomes
 from synthreview.review.queue import free_expired
 from synthreview.review.ranking_services import plan_rankings
+from synthreview.review.threshold_rules import keep_thresholds
 from synthreview.scoring.caption_jobs import plan_caption_passes
+from synthreview.scoring.questioning import plan_questions
 from synthreview.scoring.services import plan_scoring
 from synthreview.spending.services import tidy_spool
 from synthreview.work.services import note_sweeper, sweep
@@ -34,11 +37,14 @@ class Step:
 STEPS = (
     Step("leave a sign of life for the doctor", 10, note_sweeper),
     Step("plan scoring of new images", 1, partial(plan_scoring, recent_only=True)),
+    Step("plan questions to a vision model", 10, plan_questions),
     Step("put scored images into the queue", 1, partial(admit, recent_only=True)),
     Step("plan to compare captions by meaning", 15, plan_caption_passes),
     Step("take back and enqueue durable work", 5, sweep),
     Step("use paid answers that came late", 30, tidy_spool),
     Step("set the share of audits", 5, steer),
+    Step("accept by score what audits allow", 5, keep_thresholds),
+    Step("put unreadable, blank and doubled images aside", 5, FaultFinder()),
     Step("free review leases that ran out", 10, free_expired),
     Step("plan scoring of any image left out", 60, plan_scoring),
     Step("put any image left out into the queue", 60, admit),

@@ -284,6 +284,7 @@ SCORERS: dict[str, dict[str, Any]] = {
             "device": env.str("SYNTHREVIEW_DEVICE", default="cpu"),
         },
     },
+    "quality": {"BACKEND": "synthreview.scoring.scorers.quality.QualityScorer"},
 }
 # Where finished exports may be sent, and which hosts webhooks may reach besides the internet's.
 EXPORT_DESTINATIONS: dict[str, dict[str, Any]] = {}
@@ -327,6 +328,19 @@ if (C2PA_CERT := env.str("SYNTHREVIEW_C2PA_CERT", default="")) and (
 WEBHOOK_HOSTS = frozenset(env.list("SYNTHREVIEW_WEBHOOK_HOSTS", default=[]))
 # Captions whose CLIP text vectors have this cosine or more mean nearly the same.
 NEAR_MEANING = env.float("SYNTHREVIEW_NEAR_MEANING", default=0.97)
+# A vision model is a judge only where somebody named one; the policy says how much it is asked.
+if VQA_MODEL := env.str("SYNTHREVIEW_VQA_MODEL", default=""):
+    SCORERS["vqa"] = {
+        "BACKEND": "synthreview.scoring.scorers.vqa.VqaScorer",
+        "OPTIONS": {
+            "model": VQA_MODEL,
+            "base_url": env.str("SYNTHREVIEW_VQA_BASE_URL", default=""),
+            "api_key_env": env.str("SYNTHREVIEW_VQA_KEY_ENV", default="OPENAI_API_KEY"),
+            "timeout_s": env.float("SYNTHREVIEW_VQA_TIMEOUT", default=60),
+            "prices": env.json("SYNTHREVIEW_VQA_PRICES", default={}),
+            "asks_logprobs": env.bool("SYNTHREVIEW_VQA_LOGPROBS", default=True),
+        },
+    }
 os.environ.setdefault("TORCH_FORCE_WEIGHTS_ONLY_LOAD", "1")
 
 # --- Logging ----------------------------------------------------------------

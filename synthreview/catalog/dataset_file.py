@@ -85,6 +85,8 @@ POLICY_KEYS: dict[str, tuple[type, bool]] = {
     "audit_share": (float, False),
     "adapts_audit_share": (bool, False),
     "gold_share": (float, False),
+    "asked_share": (float, False),
+    "asks_doubtful": (bool, False),
     "accepts_unseen": (bool, False),
     "is_high_risk": (bool, False),
 }

@@ -86,6 +86,13 @@ class PolicyForm(forms.ModelForm):  # type: ignore[type-arg]
         help_text="So many of the cards have a known answer, chosen on the page of reviewers.",
     )
 
+    asked_share = PercentField(
+        label="Ask a vision model (%)",
+        least=0,
+        most=100,
+        help_text="About so many of the images, paid from the budget. Needs SYNTHREVIEW_VQA_MODEL.",
+    )
+
     class Meta:
         model = QualityPolicy
         fields = (
@@ -96,6 +103,8 @@ class PolicyForm(forms.ModelForm):  # type: ignore[type-arg]
             "audit_share",
             "adapts_audit_share",
             "gold_share",
+            "asked_share",
+            "asks_doubtful",
             "blind_scores",
             "accepts_unseen",
             "is_high_risk",
@@ -104,6 +113,7 @@ class PolicyForm(forms.ModelForm):  # type: ignore[type-arg]
             "reviews_per_image": "Reviews per image",
             "lease_minutes": "Minutes per image",
             "adapts_audit_share": "Adapt the audits",
+            "asks_doubtful": "Ask about doubtful ones",
             "blind_scores": "Hide scores from reviewers",
             "accepts_unseen": "Accept what nobody looked at",
             "is_high_risk": "High risk",
@@ -114,6 +124,7 @@ class PolicyForm(forms.ModelForm):  # type: ignore[type-arg]
             "adapts_audit_share": (
                 "Shift the share by itself, so that the target is reached with the fewest looks."
             ),
+            "asks_doubtful": "Those of the lowest score; else a sample of all.",
             "blind_scores": "A score seen before deciding pulls the decision towards it.",
             "accepts_unseen": (
                 "Export unreviewed images too, once the certificate meets the target."

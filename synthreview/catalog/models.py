@@ -334,6 +334,11 @@ class QualityPolicy(models.Model):
     gold_share = models.FloatField(
         default=0, validators=[MinValueValidator(0), MaxValueValidator(0.5)]
     )
+    # What share of the images the `vqa` judge is asked about, which may cost money.
+    asked_share = models.FloatField(
+        default=0, validators=[MinValueValidator(0), MaxValueValidator(1)]
+    )
+    asks_doubtful = models.BooleanField(default=True)
     accepts_unseen = models.BooleanField(default=False)
     is_high_risk = models.BooleanField(default=False)
     # What a running certificate asks for now; null where none runs or the share is fixed. It lies
@@ -358,6 +363,10 @@ class QualityPolicy(models.Model):
             models.CheckConstraint(
                 name="catalog_policy_audit_share_in_range",
                 condition=Q(audit_share__gte=0, audit_share__lte=1),
+            ),
+            models.CheckConstraint(
+                name="catalog_policy_asked_share_in_range",
+                condition=Q(asked_share__gte=0, asked_share__lte=1),
             ),
             models.CheckConstraint(
                 name="catalog_policy_gold_share_in_range",

@@ -20,7 +20,8 @@ from synthreview.review.models import (
     Purpose,
     Verdict,
 )
-from synthreview.review.promises import Promise, promise, unseen
+from synthreview.review.promises import Promise, promise
+from synthreview.review.threshold_rules import rule_promise
 
 
 class SelectionError(ValueError):
@@ -147,7 +148,7 @@ def _exportable(
     """Return what is approved and, where they are `promised`, the unseen; two queries or more."""
     chosen = ImageReview.objects.approved().filter(dataset=dataset)
     if promised:
-        chosen |= unseen(promised.certificate.certification)
+        chosen |= promised.unseen_reviews
     found = (
         chosen.filter(_wanted(dataset, selection))
         .order_by("image")
@@ -208,8 +209,12 @@ def promise_of(dataset: Dataset) -> Promise | None:
     certification = open_certification(dataset)
     if certification is None or not policy.accepts_unseen or policy.is_high_risk:
         return None
-    found = promise(certificate_of(certification), reviews_per_image=policy.reviews_per_image)
-    return found if found.unseen and found.is_kept else None
+    certificate = certificate_of(certification)
+    found = promise(certificate, reviews_per_image=policy.reviews_per_image)
+    if found.unseen and found.is_kept:
+        return found
+    ruled = rule_promise(certificate, reviews_per_image=policy.reviews_per_image)
+    return ruled if ruled and ruled.unseen and ruled.is_kept else None
 
 
 def running_promise(dataset: Dataset) -> Promise | None:

@@ -249,6 +249,8 @@ class GeneratedImage(models.Model):
             # Serves the gallery: newest first, of a dataset and of one of its classes.
             models.Index(fields=["dataset", "-id"], name="generation_image_newest"),
             models.Index(fields=["label_class", "-id"], name="generation_image_of_class"),
+            # Serves the search for the same file twice.
+            models.Index(fields=["sha256", "label_class"], name="generation_image_of_bytes"),
         ]
 
     def __str__(self) -> str:

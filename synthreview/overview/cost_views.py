@@ -11,7 +11,7 @@ from django.views.decorators.http import require_http_methods
 from synthreview.catalog.pages import open_dataset, signed_in
 from synthreview.catalog.permissions import Action, require
 from synthreview.lib.money import MICRO_PER_USD, micro_usd
-from synthreview.overview.costs import caption_costs, costs_of
+from synthreview.overview.costs import caption_costs, costs_of, question_costs
 from synthreview.spending.services import OverBudgetError, budget_of, set_budget
 
 MOST_USD = 10_000_000
@@ -54,6 +54,7 @@ def costs(request: HttpRequest, slug: str) -> HttpResponse:
         "budget": budget,
         "tables": tables,
         "captions": captions,
+        "questions": question_costs(dataset),
         "unknown": sum(cost.unknown for cost in tables["Generator"]),
         "unknown_captions": sum(cost.unknown for cost in captions),
     }

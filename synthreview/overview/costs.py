@@ -15,7 +15,8 @@ from synthreview.lib.adapters import UnknownAdapterError
 from synthreview.prompting.models import Prompt, WritingCall
 from synthreview.prompting.techniques import TECHNIQUES
 from synthreview.review.models import ImageState
-from synthreview.work.models import WorkState
+from synthreview.scoring.models import QuestionCall
+from synthreview.work.models import OPEN_STATES, WorkState
 
 
 @dataclass(slots=True)
@@ -108,6 +109,37 @@ def caption_costs(dataset: Dataset) -> list[CaptionCost]:
         for author, (billed, unknown, tokens) in found.items()
     ]
     return sorted(costs, key=lambda cost: (-cost.billed, cost.author))
+
+
+@dataclass(frozen=True, slots=True)
+class QuestionCost:
+    """What asking one vision model about images cost; money in millionths of a dollar."""
+
+    model: str
+    asked: int
+    billed: int
+    unknown: int
+    waiting: int
+
+    @property
+    def per_image(self) -> int | None:
+        return round(self.billed / self.asked) if self.asked else None
+
+
+def question_costs(dataset: Dataset) -> list[QuestionCost]:
+    """Return what questions to vision models cost, by model; one query."""
+    rows = (
+        QuestionCall.objects.filter(image__dataset=dataset)
+        .order_by("version__model")
+        .values("version__model")
+        .annotate(
+            asked=Count("pk", filter=Q(state=WorkState.DONE)),
+            billed=Sum("billed_micro_usd"),
+            unknown=Sum("estimated_micro_usd", filter=Q(state=WorkState.UNKNOWN), default=0),
+            waiting=Count("pk", filter=Q(state__in=OPEN_STATES)),
+        )
+    )
+    return [QuestionCost(row.pop("version__model"), **row) for row in rows]
 
 
 def _by(dataset: Dataset, of_call: str, of_image: str, name: Callable[[str], str]) -> list[Cost]:

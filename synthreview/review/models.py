@@ -143,17 +143,31 @@ class Cohort(models.Model):
         return f"{self.certification}, cohort {self.number}"
 
 
-class PutAside(models.Model):
-    """The rest of one prompt, taken out of the queue unseen because so much of it was rejected.
+class AsideKind(models.TextChoices):
+    """Why images left the queue unseen. All but the first two are the auto-reject floor."""
 
-    `decided` and `rejected` are what was known then, `removed` how many left unseen. It ends when
-    somebody withdraws it: its images return to the queue, but not to a certificate that they left.
+    PROMPT = "prompt", "the rest of a prompt of which so much was rejected"
+    SIMILAR = "similar", "like an image that was rejected"
+    UNREADABLE = "unreadable", "the file cannot be read"
+    BLANK = "blank", "blank: nothing to see"
+    COPY = "copy", "the same file as an earlier image of its class"
+
+
+class PutAside(models.Model):
+    """Images taken out of the queue unseen, as one event.
+
+    The rest of one prompt because so much of it was rejected (`decided` and `rejected` are what
+    was known then), or what is like a rejected image, both by a person; or images with a fault
+    that needs no eye. `removed` is how many left. It ends when somebody withdraws it: its images
+    return to the queue, but not to a certificate that they left.
     """
 
     dataset = models.ForeignKey(Dataset, on_delete=models.PROTECT, related_name="+")
-    prompt = models.ForeignKey(Prompt, on_delete=models.PROTECT, related_name="+")
-    decided = models.PositiveIntegerField()
-    rejected = models.PositiveIntegerField()
+    kind = models.CharField(max_length=12, choices=AsideKind, default=AsideKind.PROMPT)
+    prompt = models.ForeignKey(Prompt, null=True, on_delete=models.PROTECT, related_name="+")
+    like = models.ForeignKey(GeneratedImage, null=True, on_delete=models.PROTECT, related_name="+")
+    decided = models.PositiveIntegerField(default=0)
+    rejected = models.PositiveIntegerField(default=0)
     removed = models.PositiveIntegerField(default=0)
     created_at = models.DateTimeField(db_default=Now())
     created_by = models.ForeignKey(
@@ -167,11 +181,24 @@ class PutAside(models.Model):
             models.CheckConstraint(
                 name="review_putaside_rejected_of_decided",
                 condition=Q(rejected__lte=F("decided")),
-            )
+            ),
+            models.CheckConstraint(
+                name="review_putaside_kind_known", condition=Q(kind__in=AsideKind.values)
+            ),
+            models.CheckConstraint(
+                name="review_putaside_names_its_ground",
+                condition=Q(kind=AsideKind.PROMPT, prompt__isnull=False, like__isnull=True)
+                | Q(kind=AsideKind.SIMILAR, prompt__isnull=True, like__isnull=False)
+                | Q(
+                    ~Q(kind__in=[AsideKind.PROMPT, AsideKind.SIMILAR]),
+                    prompt__isnull=True,
+                    like__isnull=True,
+                ),
+            ),
         ]
 
     def __str__(self) -> str:
-        return f"{self.removed} images of prompt {self.prompt_id} put aside"
+        return f"{self.removed} images put aside: {self.get_kind_display()}"
 
 
 class ImageReviewQuerySet(models.QuerySet["ImageReview"]):
@@ -297,6 +324,7 @@ class Lane(models.IntegerChoices):
     OWED = 0, "a running certificate waits for it"
     NORMAL = 1, "in its turn"
     ASIDE = 2, "skipped, after all that waits"
+    ACCEPTED = 3, "accepted by its score, after all else; audits still fall on it"
 
 
 class ReviewSlot(models.Model):
@@ -387,7 +415,9 @@ class ReviewSlot(models.Model):
             models.CheckConstraint(
                 name="review_slot_purpose_known", condition=Q(purpose__in=Purpose.values)
             ),
-            models.CheckConstraint(name="review_slot_lane_known", condition=Q(lane__lte=2)),
+            models.CheckConstraint(
+                name="review_slot_lane_known", condition=Q(lane__in=Lane.values)
+            ),
             models.CheckConstraint(
                 name="review_slot_lease_iff_leased",
                 condition=Q(
@@ -599,3 +629,5 @@ class Signature(models.Model):
 # At the end, because it stands on nothing above: Django finds an app's rows through this module.
 from synthreview.review.ranking_models import Ranking as Ranking  # noqa: E402
 from synthreview.review.ranking_models import Replay as Replay  # noqa: E402
+from synthreview.review.threshold_models import AcceptanceRule as AcceptanceRule  # noqa: E402
+from synthreview.review.threshold_models import Thresholds as Thresholds  # noqa: E402

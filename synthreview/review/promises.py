@@ -39,6 +39,11 @@ class Promise:
     trials: int = 0
 
     @property
+    def unseen_reviews(self) -> QuerySet[ImageReview]:
+        """Return which images nobody looked at it lets out."""
+        return unseen(self.certificate.certification)
+
+    @property
     def covered(self) -> int:
         return self.approved + self.unseen
 

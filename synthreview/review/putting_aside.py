@@ -7,6 +7,7 @@ queue unseen, and the certificate counts it as such (docs/certificate.md, "remov
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from django.db import transaction
@@ -15,9 +16,11 @@ from django.db.models.functions import Now
 
 from synthreview.accounts.models import User
 from synthreview.catalog.models import Dataset
+from synthreview.generation.models import GeneratedImage
 from synthreview.prompting.models import Prompt
 from synthreview.review.cohorts import depart
 from synthreview.review.models import (
+    AsideKind,
     Decision,
     ImageReview,
     ImageState,
@@ -57,17 +60,21 @@ class PromptTally:
         return f"{self.rejected:,} of {self.decided:,} of this prompt were rejected"
 
 
-def unseen_of(prompt: Prompt) -> QuerySet[ImageReview]:
-    """Return the prompt's images that nobody has been handed, nor ever said a word about."""
+def unseen_images() -> QuerySet[ImageReview]:
+    """Return images that nobody has been handed, nor ever said a word about."""
     handed = ReviewSlot.objects.filter(image=OuterRef("image")).exclude(
         state=SlotState.WAITING, handed_at__isnull=True
     )
     return ImageReview.objects.filter(
         ~Exists(handed),
         ~Exists(Decision.objects.filter(image=OuterRef("image"))),
-        image__prompt=prompt,
         state=ImageState.PENDING,
     )
+
+
+def unseen_of(prompt: Prompt) -> QuerySet[ImageReview]:
+    """Return the prompt's images that nobody has been handed, nor ever said a word about."""
+    return unseen_images().filter(image__prompt=prompt)
 
 
 def tally_of(prompt: Prompt) -> PromptTally:
@@ -117,7 +124,32 @@ def put_aside(*, prompt: Prompt, user: User) -> PutAside:
         rejected=tally.rejected,
         created_by=user,
     )
-    wanted = dict(unseen_of(prompt).values_list("image", "looks"))
+    if not take_out(event, unseen_of(prompt), reason=f"put aside with its prompt: {tally}"):
+        raise PutAsideError("Nothing is left of this prompt that nobody has seen.")
+    return event
+
+
+@transaction.atomic
+def put_aside_similar(*, image: GeneratedImage, images: Collection[int], user: User) -> PutAside:
+    """Take images that are like a rejected one out of the queue, as one event.
+
+    Of `images` those of its dataset that nobody has been handed. Raises PutAsideError where the
+    image is not rejected, or nothing is left.
+    """
+    if not ImageReview.objects.filter(image=image, state=ImageState.REJECTED).exists():
+        raise PutAsideError("This image is not rejected: there is no ground for it.")
+    event = PutAside.objects.create(
+        dataset_id=image.dataset_id, kind=AsideKind.SIMILAR, like=image, created_by=user
+    )
+    alike = unseen_images().filter(image__in=images, dataset=image.dataset_id)
+    if not take_out(event, alike, reason=f"like image {image.pk}, which was rejected"):
+        raise PutAsideError("Nothing of it is left that nobody has seen.")
+    return event
+
+
+def take_out(event: PutAside, reviews: QuerySet[ImageReview], *, reason: str) -> int:
+    """Take the images that nobody is being handed out of the queue; inside a transaction."""
+    wanted = dict(reviews.values_list("image", "looks"))
     slots = ReviewSlot.objects.filter(
         image__in=wanted, state=SlotState.WAITING, handed_at__isnull=True
     )
@@ -126,8 +158,8 @@ def put_aside(*, prompt: Prompt, user: User) -> PutAside:
     found = Counter(image for _, image in locked)
     free = {image for image, looks in wanted.items() if found[image] == looks}
     if not free:
-        raise PutAsideError("Nothing is left of this prompt that nobody has seen.")
-    depart(free, reason=f"put aside with its prompt: {tally}")
+        return 0
+    depart(free, reason=reason)
     ReviewSlot.objects.filter(pk__in=[pk for pk, image in locked if image in free]).update(
         state=SlotState.REMOVED,
         lottery=None,
@@ -138,7 +170,7 @@ def put_aside(*, prompt: Prompt, user: User) -> PutAside:
     ImageReview.objects.filter(image__in=free).update(state=ImageState.REMOVED, put_aside=event)
     event.removed = len(free)
     event.save(update_fields=["removed"])
-    return event
+    return len(free)
 
 
 @transaction.atomic

@@ -3,11 +3,14 @@
 from django.urls import path
 
 from synthreview.review import (
+    aside_views,
     certificate_views,
     key_views,
+    like_views,
     ranking_views,
     reviewer_views,
     sheet_views,
+    threshold_views,
     views,
 )
 
@@ -46,5 +49,12 @@ urlpatterns = [
     path("d/<slug:slug>/ranking/now", ranking_views.rank_now, name="rank-now"),
     path("d/<slug:slug>/ranking/replay", ranking_views.replay, name="replay"),
     path("d/<slug:slug>/ranking/replay/now", ranking_views.replay_now, name="replay-now"),
+    path("images/<int:pk>/like", like_views.like, name="image-like"),
+    path("images/<int:pk>/like/aside", like_views.put_aside_like, name="image-like-aside"),
+    path("d/<slug:slug>/set-aside/", aside_views.set_aside, name="set-aside"),
+    path("d/<slug:slug>/set-aside/<int:event>/back", aside_views.bring_back, name="set-aside-back"),
+    path("d/<slug:slug>/thresholds/", threshold_views.thresholds, name="thresholds"),
+    path("d/<slug:slug>/thresholds/start", threshold_views.start, name="thresholds-start"),
+    path("d/<slug:slug>/thresholds/stop", threshold_views.stop, name="thresholds-stop"),
     path("d/<slug:slug>/ranking/judges", ranking_views.judges, name="judges"),
 ]

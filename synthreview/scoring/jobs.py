@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 import uuid
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 
 from django.db import transaction
 from django.db.models import F
@@ -16,6 +17,7 @@ from synthreview.generation.models import GeneratedImage
 from synthreview.lib.images import BadImageError, DecodedImage, decode
 from synthreview.scoring.misreading import misreadings
 from synthreview.scoring.models import (
+    UNREADABLE,
     Embedding,
     Misreading,
     Score,
@@ -25,6 +27,7 @@ from synthreview.scoring.models import (
 )
 from synthreview.scoring.scorers.base import ScoreRequest, ScoreResult
 from synthreview.scoring.services import register, scorer
+from synthreview.scoring.similarity import index_full_segments
 from synthreview.work.models import WorkState
 
 logger = logging.getLogger(__name__)
@@ -49,6 +52,11 @@ def score(pass_pk: int, on_batch: Callable[[int], object] | None = None) -> None
                 pass_pk, token, WorkState.CANCELLED, error="Another model is in use now."
             )
         elif _walk(work, token, on_batch):
+            index_full_segments(
+                work.dataset_id,
+                work.version,
+                goes_on=lambda: ScoringPass.objects.renew(pass_pk, token, lease_s=LEASE_S),
+            )
             ScoringPass.objects.settle(pass_pk, token, WorkState.DONE)
     except Exception as error:  # a model can fail in many ways; what is scored stays
         logger.exception("Scoring pass %s broke off", pass_pk)
@@ -68,48 +76,68 @@ def _walk(
         .order_by("position", "pk")
         .values_list("pk", "name")
     )
-    last_pk = 0
-    while True:
-        images = list(
-            unscored(work.version)
-            .filter(dataset=work.dataset_id, pk__gt=last_pk)
-            .select_related("label_class", "prompt__label_class")
-            .order_by("pk")[:BATCH]
-        )
-        if not images:
-            return True
-        score_images(images, work.version, class_names)
-        last_pk = images[-1].pk
-        if not ScoringPass.objects.renew(work.pk, token, lease_s=LEASE_S):
-            return False
-        ScoringPass.objects.held(work.pk, token).update(
-            scored_count=F("scored_count") + len(images)
-        )
-        if on_batch:
-            on_batch(len(images))
+    with ThreadPoolExecutor(DECODERS) as pool:
+        ahead = _open(pool, work, after=0)
+        while ahead.images:
+            batch, ahead = ahead, _open(pool, work, after=ahead.images[-1].pk)
+            score_images(batch.images, work.version, class_names, decoded=batch.decoded())
+            if not ScoringPass.objects.renew(work.pk, token, lease_s=LEASE_S):
+                return False
+            ScoringPass.objects.held(work.pk, token).update(
+                scored_count=F("scored_count") + len(batch.images)
+            )
+            if on_batch:
+                on_batch(len(batch.images))
+    return True
+
+
+@dataclass(frozen=True, slots=True)
+class _Batch:
+    """Images whose files are being decoded while the batch before them is judged."""
+
+    images: list[GeneratedImage]
+    pixels: dict[int, Future[DecodedImage | str]]
+
+    def decoded(self) -> dict[int, DecodedImage | str]:
+        """Return image to its pixels, or why there are none; waits for them."""
+        return {pk: future.result() for pk, future in self.pixels.items()}
+
+
+def _open(pool: ThreadPoolExecutor, work: ScoringPass, *, after: int) -> _Batch:
+    """Return the next images without a score, and begin to decode those that the model knows."""
+    rows = unscored(work.version).filter(dataset=work.dataset_id, pk__gt=after)
+    images = list(rows.select_related("label_class", "prompt__label_class").order_by("pk")[:BATCH])
+    known = [image for image in images if work.version.applies(image)]
+    # Pillow decodes outside Python's lock, beside the forward pass.
+    return _Batch(images, {image.pk: pool.submit(_pixels, image) for image in known})
 
 
 def score_images(
     images: Sequence[GeneratedImage],
     version: ScorerVersion,
     class_names: Sequence[tuple[int, str]],
+    *,
+    decoded: Mapping[int, DecodedImage | str],
 ) -> None:
-    """Score a batch and commit it; images that the scorer does not know get a row saying so."""
+    """Score a batch and commit it; images that the scorer does not know get a row saying so.
+
+    `decoded` holds the pixels, or why there are none, of every image that it knows.
+    """
     known = [image for image in images if version.applies(image)]
-    foreign = f"{version.name} does not apply (SYNTHREVIEW_CLIP names a CLIP that does)"
+    foreign = f"{version.name} does not apply (SYNTHREVIEW_CLIP names a CLIP that does)"[:300]
     rows = [
         Score(image=image, version=version, applies=False, note=foreign)
         for image in images
         if not version.applies(image)
     ]
-    with ThreadPoolExecutor(DECODERS) as pool:  # Pillow decodes outside Python's lock
-        decoded = list(pool.map(_pixels, known))
     class_index = {pk: index for index, (pk, _) in enumerate(class_names)}
-    readable = [(i, d) for i, d in zip(known, decoded, strict=True) if isinstance(d, DecodedImage)]
+    readable = [
+        (image, pixels) for image in known if isinstance(pixels := decoded[image.pk], DecodedImage)
+    ]
     rows += [
-        Score(image=image, version=version, applies=False, note=result[:300])
-        for image, result in zip(known, decoded, strict=True)
-        if isinstance(result, str)
+        Score(image=image, version=version, applies=False, note=fault[:300])
+        for image in known
+        if isinstance(fault := decoded[image.pk], str)
     ]
     results = (
         scorer(version.alias).score(
@@ -130,8 +158,9 @@ def score_images(
     embeddings = []
     for (image, _), result in zip(readable, results, strict=True):
         rows.append(_row(image, version, class_index.get(image.label_class_id), result))
-        vector = result.embedding.astype("<f2").tobytes()
-        embeddings.append(Embedding(image=image, version=version, vector=vector))
+        if result.embedding is not None:
+            vector = result.embedding.astype("<f2").tobytes()
+            embeddings.append(Embedding(image=image, version=version, vector=vector))
     misread = misreadings(images, version, [name for _, name in class_names])
     with transaction.atomic():  # short, so that reviewers never wait for it
         Misreading.objects.bulk_create(misread, ignore_conflicts=True)
@@ -143,7 +172,7 @@ def _pixels(image: GeneratedImage) -> DecodedImage | str:
     try:
         return decode(blobs().read(image.sha256))
     except BadImageError as error:
-        return f"The file cannot be read: {error}"
+        return f"{UNREADABLE}: {error}"
     except FileNotFoundError:
         return "The file is missing from the store."
 
@@ -159,7 +188,9 @@ def _row(
         match=result.match,
         parts={slot: round(float(value), 5) for slot, value in result.parts.items()},
         class_probability=(
-            None if own_class is None else float(result.class_probabilities[own_class])
+            None
+            if own_class is None or not len(result.class_probabilities)
+            else float(result.class_probabilities[own_class])
         ),
         class_margin=result.class_margin,
     )

@@ -15,7 +15,7 @@ from synthreview.catalog.models import ReferenceImage
 from synthreview.catalog.storage import blobs
 from synthreview.generation.models import CallInput, GeneratedImage
 from synthreview.lib.images import BadImageError, decode
-from synthreview.scoring.models import Misreading, ScorerVersion
+from synthreview.scoring.models import MAIN_SCORER, Misreading, ScorerVersion
 from synthreview.scoring.scorers.base import ScoreRequest, ScoreResult
 from synthreview.scoring.services import scorer
 
@@ -29,6 +29,8 @@ def misreadings(
 
     It can where it knows what the word was put on: a word makes no other world of a picture.
     """
+    if version.alias != MAIN_SCORER:  # other judges tell no class
+        return []
     rows: list[Misreading] = []
     requests: list[ScoreRequest] = []
     for image, source in _with_sources(images):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from django.conf import settings
 from django.db import models
 from django.db.models import Exists, OuterRef, Q
 
@@ -9,15 +10,32 @@ from synthreview.catalog.models import Dataset
 from synthreview.generation.models import GeneratedImage
 from synthreview.prompting.models import Prompt, PromptState
 from synthreview.prompting.techniques import WRITTEN
-from synthreview.work.models import OPEN_STATES, DurableWork
+from synthreview.spending.limits import Limits
+from synthreview.spending.models import PaidWork
+from synthreview.work.models import OPEN_STATES, DurableWork, WorkState
 
 MAIN_SCORER = "clip"  # the alias whose score orders the queue
+QUESTIONS = "vqa"  # the alias of the judge that asks, at a price
+UNREADABLE = "The file cannot be read"  # how the note of such an image begins
 
 
 class ScorerVersionQuerySet(models.QuerySet["ScorerVersion"]):
     def current(self, alias: str = MAIN_SCORER) -> ScorerVersion | None:
         """Return the version that a worker registered last, or None before the first."""
         return self.filter(alias=alias).order_by("-registered_at", "-pk").first()
+
+    def in_use(self) -> list[ScorerVersion]:
+        """Return the current version of every judge that is configured, the main one first.
+
+        A judge that was taken out of SCORERS gets no new images; its scores stay.
+        """
+        newest: dict[str, ScorerVersion] = {}
+        configured = self.filter(alias__in=settings.SCORERS)
+        for version in configured.order_by("-registered_at", "-pk"):
+            newest.setdefault(version.alias, version)
+        return sorted(
+            newest.values(), key=lambda version: (version.alias != MAIN_SCORER, version.alias)
+        )
 
 
 class ScorerVersion(models.Model):
@@ -229,3 +247,42 @@ def unscored(version: ScorerVersion) -> models.QuerySet[GeneratedImage]:
     """Return the images that generation left and this version has not scored."""
     scores = Score.objects.filter(image=OuterRef("pk"), version=version)
     return GeneratedImage.objects.filter(~Exists(scores))
+
+
+class QuestionCall(PaidWork):
+    """One image that a vision model is asked about, on record before the question leaves.
+
+    Ends DONE with a Score. One per image and version: nothing is asked, or paid, twice.
+    """
+
+    QUEUE = "prompting"  # whose workers talk to language models
+    JOB = "synthreview.scoring.questioning.ask"
+
+    image = models.ForeignKey(GeneratedImage, on_delete=models.CASCADE, related_name="+")
+    version = models.ForeignKey(ScorerVersion, on_delete=models.PROTECT, related_name="+")
+
+    class Meta(PaidWork.Meta):
+        constraints = [
+            *PaidWork.Meta.constraints,
+            models.UniqueConstraint(fields=["image", "version"], name="scoring_question_once"),
+        ]
+
+    def __str__(self) -> str:
+        return f"question about {self.image_id}"
+
+    @property
+    def payer_id(self) -> int:
+        return self.image.dataset_id
+
+    @property
+    def service(self) -> str:
+        return f"scorer:{self.version.alias}"
+
+    @property
+    def limits(self) -> Limits:
+        return Limits.of(settings.SCORERS.get(self.version.alias))
+
+    @classmethod
+    def running_for(cls, service: str) -> int:
+        alias = service.removeprefix("scorer:")
+        return cls.objects.filter(state=WorkState.RUNNING, version__alias=alias).count()

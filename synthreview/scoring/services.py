@@ -16,6 +16,7 @@ from synthreview.generation.models import GeneratedImage
 from synthreview.lib.adapters import load_adapter
 from synthreview.scoring.models import (
     MAIN_SCORER,
+    QUESTIONS,
     Misreading,
     Score,
     ScorerVersion,
@@ -63,14 +64,23 @@ def load_scorers() -> None:
 
 
 def plan_scoring(*, recent_only: bool = False, dataset: Dataset | None = None) -> list[ScoringPass]:
-    """Plan a pass for every dataset with unscored images and none planned; safe to repeat.
+    """Plan a pass for every dataset and judge with unscored images and none planned.
 
-    `recent_only` looks at the newest images alone: cheap enough for every second. Where the
-    last pass failed, the next one waits a while; naming the `dataset` plans it at once.
+    Safe to repeat. `recent_only` looks at the newest images alone: cheap enough for every second.
+    Where the last pass failed, the next one waits a while; naming the `dataset` plans it at once.
+    The main scorer's passes come first, because images wait for them to come into the queue.
     """
-    version = ScorerVersion.objects.current()
-    if version is None:
-        return []
+    return [
+        new
+        for version in ScorerVersion.objects.in_use()
+        if version.alias != QUESTIONS  # paid for: questioning.py asks about what the policy says
+        for new in _plan_for(version, recent_only=recent_only, dataset=dataset)
+    ]
+
+
+def _plan_for(
+    version: ScorerVersion, *, recent_only: bool, dataset: Dataset | None
+) -> list[ScoringPass]:
     images = unscored(version)
     if dataset is not None:
         images = images.filter(dataset=dataset)

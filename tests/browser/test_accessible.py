@@ -74,6 +74,8 @@ OF_DATASET = [
     "ranking",
     "judges",
     "replay",
+    "thresholds",
+    "set-aside",
     "review",
     "review-grid",
     "review-compare",
@@ -101,7 +103,11 @@ def addresses() -> list[str]:
     pages += [reverse("class-edit", args=[dataset.slug, car.pk])]
     pages += [written(dataset), trained(dataset)]
     pages += [reverse("prompts-preview", args=[dataset.slug]) + "?technique=plain&count=2"]
-    pages += [reverse("repaint", args=[seen.pk]), reverse("prompt-edit", args=[prompt.pk])]
+    pages += [
+        reverse("repaint", args=[seen.pk]),
+        reverse("image-like", args=[seen.pk]),
+        reverse("prompt-edit", args=[prompt.pk]),
+    ]
     for _ in range(2):
         export = frozen(dataset, forms=[Form("csv")])
     pages += [export.get_absolute_url(), reverse("export-compare", args=[dataset.slug, 2])]

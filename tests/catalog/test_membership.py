@@ -38,6 +38,8 @@ def test_curators_and_admins_adjudicate_and_reviewers_who_were_asked_to(people: 
         (Membership, {"daily_limit": 0}),
         (QualityPolicy, {"gold_share": 0.6}),
         (QualityPolicy, {"gold_share": -0.1}),
+        (QualityPolicy, {"asked_share": -0.1}),
+        (QualityPolicy, {"asked_share": 1.1}),
         (QualityPolicy, {"steered_audit_share": 1.1}),
         (QualityPolicy, {"is_high_risk": True, "reviews_per_image": 1}),
     ],

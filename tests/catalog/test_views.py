@@ -19,6 +19,7 @@ POLICY = {
     "lease_minutes": "5",
     "audit_share": "30",
     "gold_share": "5",
+    "asked_share": "0",
 }
 
 

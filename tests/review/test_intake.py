@@ -248,7 +248,7 @@ def test_the_database_refuses_bad_rows(dataset: Dataset, reviewer: User, prompt:
     for write in (
         lambda: PutAside.objects.create(**row, decided=1, rejected=2),
         lambda: ImageReview.objects.update(state=ImageState.REMOVED),
-        lambda: ReviewSlot.objects.update(lane=3),
+        lambda: ReviewSlot.objects.update(lane=4),
         lambda: ReviewSlot.objects.update(purpose="fun"),
         lambda: ReviewSlot.of(image, number=1, priority=0).save(),
         lambda: Decision.objects.create(

@@ -30,6 +30,8 @@ from openai.types.chat import ChatCompletion
 from openai.types.chat import completion_create_params as chat_params
 from openai.types.fine_tuning import FineTuningJob, FineTuningJobEvent, job_create_params
 
+from tests.servers_fake.vision import look
+
 Body = dict[str, Any]
 # Beyond OpenAI's own, as Ollama, vLLM and llama.cpp take them.
 EXTRA_FIELDS = {"top_k", "repeat_penalty"}
@@ -178,7 +180,14 @@ class FakeOpenAI:
         if reply.body is not None or reply.raw is not None:
             return reply
         by_schema = "response_format" in body and not reply.ignores_format
-        text = reply.text if reply.text is not None else write(body, by_schema=by_schema)
+        logprobs = None
+        if reply.text is not None:
+            text = reply.text
+        elif isinstance(body["messages"][-1]["content"], list):  # with a picture
+            text, seen = look(body)
+            logprobs = seen if body.get("logprobs") else None
+        else:
+            text = write(body, by_schema=by_schema)
         answer: Body = {
             "id": f"chatcmpl-{next(self._ids)}",
             "object": "chat.completion",
@@ -188,7 +197,7 @@ class FakeOpenAI:
                 {
                     "index": 0,
                     "finish_reason": reply.finish,
-                    "logprobs": None,
+                    "logprobs": logprobs,
                     "message": {
                         "role": "assistant",
                         "content": None if reply.refusal else text,

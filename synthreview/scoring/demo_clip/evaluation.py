@@ -262,7 +262,7 @@ def _accuracy(
         return _share(found == truth)
     texts = [word.phrases[0].removesuffix(" of") for word in WORDS[slot]]
     vectors = scorer.embed_texts(texts)
-    images = np.stack([r.embedding.astype(np.float32) for _, r in pairs])
+    images = np.stack([r.embedding.astype(np.float32) for _, r in pairs if r.embedding is not None])
     found = (images @ np.stack([vectors[text] for text in texts]).T).argmax(axis=1)
     return _share(found == truth)
 

@@ -58,24 +58,24 @@ class ScoreRequest:
 class ScoreResult:
     """What one scorer says of one image.
 
-    similarity: cosine of image and caption, -1..1.
+    similarity: cosine of image and caption, -1..1; None where the judge has no such thing.
     match: chance that image and caption match, 0..1; None where the model is not
         trained to say so (a softmax CLIP has no bias, so its cosine is no chance).
     parts: the same number as `value`'s kind per slot (match where known, else cosine).
-    class_probabilities: (C,) over the class texts; class_margin: the own class's less
+    class_probabilities: (C,) over the class texts, or empty; class_margin: the own class's less
         the best other's, None without an own class.
     value: the one number that orders the queue, low = doubtful: the smallest part's
         match where the model has one, else the caption's cosine.
-    embedding: (D,) float16, length 1.
+    embedding: (D,) float16, length 1; None where the judge has none.
     """
 
-    similarity: float
+    similarity: float | None
     match: float | None
     parts: Mapping[str, float]
     class_probabilities: FloatArray
     class_margin: float | None
     value: float
-    embedding: npt.NDArray[np.float16]
+    embedding: npt.NDArray[np.float16] | None
 
 
 class Scorer(Protocol):

@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 TEMPLATES = ("a photo of a {}.", "a picture of a {}.", "an image of a {}.", "a {}.")
 TEXT_BATCH = 64
 SMALL_WORDS = ("a", "an", "the", "in", "on", "at", "of", "as", "by", "style", "painting", "photo")
+HANDS = 2
 
 Key = TypeVar("Key")
 Item = TypeVar("Item")
@@ -158,6 +160,7 @@ class LoadedClip:
         self._model = model
         self._device = device
         self._preprocess = preprocess
+        self._hands = ThreadPoolExecutor(HANDS)  # resizing runs outside Python's lock
         self._tokenizer = tokenizer
         self.scale = float(model.logit_scale.detach().exp())
         bias = getattr(model, "logit_bias", None)
@@ -180,10 +183,13 @@ class LoadedClip:
         import torch
 
         with torch.inference_mode():
-            pixels = torch.stack([self._preprocess(image.convert("RGB")) for image in images])
+            pixels = torch.stack(list(self._hands.map(self._prepared, images)))
             vectors = self._model.encode_image(pixels.to(self._device), normalize=True)
             found: FloatArray = vectors.float().cpu().numpy()
         return found
+
+    def _prepared(self, image: Image.Image) -> torch.Tensor:
+        return self._preprocess(image.convert("RGB"))
 
     def embed_texts(self, texts: Sequence[str]) -> FloatArray:
         """Return (N, D) float32 unit vectors of N texts, in one forward pass."""

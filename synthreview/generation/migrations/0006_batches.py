@@ -9,7 +9,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('generation', '0004_call_steps'),
+        ('generation', '0005_index_of_bytes'),
     ]
 
     operations = [

@@ -7,8 +7,8 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('generation', '0005_batches'),
-        ('scoring', '0002_caption_vectors'),
+        ('generation', '0006_batches'),
+        ('scoring', '0003_questions'),
     ]
 
     operations = [

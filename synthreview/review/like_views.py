@@ -1,0 +1,101 @@
+"""More like this, from any image; and for curators: put aside all that is like a rejected one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import messages
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.views.decorators.http import require_GET, require_POST
+
+from synthreview.catalog.pages import dataset_context, signed_in
+from synthreview.catalog.permissions import Action
+from synthreview.generation.models import GeneratedImage
+from synthreview.review.models import ImageState
+from synthreview.review.putting_aside import (
+    PutAsideError,
+    put_aside_similar,
+    unseen_images,
+)
+from synthreview.scoring.similarity import most_like
+
+SHOWN = 60
+LEVELS = range(80, 100)  # per cent of the cosine
+START = 95
+
+
+@require_GET
+def like(request: HttpRequest, pk: int) -> HttpResponse:
+    """Show the images that look most like one; from a level on, what would be put aside."""
+    image = _image(request, pk)
+    context = dataset_context(request, image.dataset)
+    level = _level(request.GET.get("at_least", ""))
+    found = dict(most_like(image, SHOWN))
+    rows = GeneratedImage.objects.in_bulk(found)
+    reviews = _states(list(found))
+    unseen = set(
+        unseen_images()
+        .filter(image__in=found, dataset=image.dataset)
+        .values_list("image", flat=True)
+    )
+    chosen = {key for key in unseen & rows.keys() if 100 * found[key] >= level}
+    shown = [
+        {
+            "image": rows[key],
+            "percent": f"{100 * cosine:.1f} %",
+            "review": reviews.get(key),
+            "is_chosen": key in chosen,
+        }
+        for key, cosine in found.items()
+        if key in rows
+    ]
+    state = reviews.get(image.pk) or _states([image.pk]).get(image.pk)
+    context |= {
+        "image": image,
+        "shown": shown,
+        "level": level,
+        "levels": LEVELS,
+        "is_rejected": state is not None and state["state"] == ImageState.REJECTED,
+        "chosen": [key for key in found if key in chosen],
+    }
+    return render(request, "review/like.html", context)
+
+
+@require_POST
+def put_aside_like(request: HttpRequest, pk: int) -> HttpResponse:
+    """Put aside exactly the images of the preview; one that is not of it refuses all."""
+    image = _image(request, pk)
+    dataset_context(request, image.dataset, Action.CURATE)
+    wanted = request.POST.getlist("image")
+    if not all(key.isdecimal() and len(key) < 19 for key in wanted):
+        raise Http404("These are no images.")
+    images = {int(key) for key in wanted}
+    alike = {key for key, _ in most_like(image, SHOWN)}
+    if not images <= alike:
+        raise Http404("Not all of these images are like it.")
+    try:
+        event = put_aside_similar(image=image, images=images, user=signed_in(request))
+    except PutAsideError as error:
+        messages.error(request, str(error))
+        return redirect("image-like", image.pk)
+    are = "image is" if event.removed == 1 else "images are"
+    messages.success(request, f"{event.removed:,} {are} set aside unseen; here it can be undone.")
+    return redirect("set-aside", image.dataset.slug)
+
+
+def _image(request: HttpRequest, pk: int) -> GeneratedImage:
+    visible = GeneratedImage.objects.visible_to(signed_in(request))
+    return get_object_or_404(visible.select_related("dataset__policy", "label_class"), pk=pk)
+
+
+def _level(wanted: str) -> int:
+    return int(wanted) if wanted.isdecimal() and int(wanted) in LEVELS else START
+
+
+def _states(images: list[int]) -> dict[int, dict[str, Any]]:
+    rows = GeneratedImage.objects.filter(pk__in=images, review__isnull=False)
+    return {
+        pk: {"state": state, "label": ImageState(state).label}
+        for pk, state in rows.order_by().values_list("pk", "review__state")
+    }
