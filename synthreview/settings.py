@@ -155,11 +155,6 @@ if DATABASES["default"]["ENGINE"].endswith("sqlite3"):
         ),
     }
 
-else:
-    # Planning took 2.6 of 7 ms that a review spends in PostgreSQL: what a connection asks again and
-    # again is planned once. Values stay out of the text for that.
-    DATABASES["default"]["OPTIONS"] = {"server_side_binding": True, "prepare_threshold": 3}
-
 # --- Redis and RQ -----------------------------------------------------------
 REDIS_URL = env.str("REDIS_URL", default="redis://127.0.0.1:6379/0")
 QUEUE_NAMES = ("prompting", "generation", "scoring", "ranking", "export")
