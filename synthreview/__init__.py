@@ -5,7 +5,8 @@ accounts/    users and sign-in                     catalog/    1 WHAT: classes, 
 spending/    budgets, paid calls and their spool
 prompting/   2 SAY: templates, prompts, authors    generation/ 3 DRAW: runs, calls, images
 scoring/     4 RANK: CLIP and other scorers        review/     5 JUDGE: queue, decisions
-export/      6 HAND OVER: snapshots, writers       overview/   pages over every stage; no models
+export/      6 HAND OVER: snapshots, writers       evaluation/ 7 PROVE: train, judge real images
+overview/    pages over every stage; no models
 settings.py  one file, driven by the environment   cron.py     every automatic step, in one place
 
 A stage imports only from those before it (import-linter holds it to that).

@@ -18,6 +18,7 @@ from ninja.security import SessionAuth
 
 from synthreview import __version__
 from synthreview.catalog.api import router as catalog
+from synthreview.evaluation.api import router as evaluation
 from synthreview.export.api import router as export
 from synthreview.overview.api import router as overview
 from synthreview.prompting.api import router as prompting
@@ -39,6 +40,7 @@ api.add_router("", prompting, tags=["prompts"])
 api.add_router("", review, tags=["review"])
 api.add_router("", export, tags=["exports"])
 api.add_router("", overview, tags=["coverage"])
+api.add_router("", evaluation, tags=["evaluations"])
 
 
 @api.exception_handler(PermissionDenied)

@@ -85,6 +85,7 @@ INSTALLED_APPS = [
     "synthreview.scoring",
     "synthreview.review",
     "synthreview.export",
+    "synthreview.evaluation",
     "synthreview.overview",
 ]
 MIDDLEWARE = [
@@ -157,7 +158,7 @@ if DATABASES["default"]["ENGINE"].endswith("sqlite3"):
 
 # --- Redis and RQ -----------------------------------------------------------
 REDIS_URL = env.str("REDIS_URL", default="redis://127.0.0.1:6379/0")
-QUEUE_NAMES = ("prompting", "generation", "scoring", "ranking", "export")
+QUEUE_NAMES = ("prompting", "generation", "scoring", "ranking", "export", "evaluation")
 RQ_QUEUES = {
     name: {
         # django-rq passes no client options beside a URL, so they stand in it.
@@ -336,6 +337,18 @@ if VQA_MODEL := env.str("SYNTHREVIEW_VQA_MODEL", default=""):
             "asks_logprobs": env.bool("SYNTHREVIEW_VQA_LOGPROBS", default=True),
         },
     }
+# What evaluations train. SYNTHREVIEW_TIMM: empty = random weights; else a folder in timm's form.
+LEARNERS: dict[str, dict[str, Any]] = {
+    "probe": {"BACKEND": "synthreview.evaluation.learners.probe.LinearProbe"},
+    "network": {
+        "BACKEND": "synthreview.evaluation.learners.network.SmallNetwork",
+        "OPTIONS": {
+            "weights": env.str("SYNTHREVIEW_TIMM", default=""),
+            "device": env.str("SYNTHREVIEW_DEVICE", default="cpu"),
+            **env.json("SYNTHREVIEW_TIMM_OPTIONS", default={}),
+        },
+    },
+}
 os.environ.setdefault("TORCH_FORCE_WEIGHTS_ONLY_LOAD", "1")
 
 # --- Logging ----------------------------------------------------------------

@@ -13,6 +13,7 @@ urlpatterns = [
     path("", include("synthreview.generation.urls")),
     path("", include("synthreview.review.urls")),
     path("", include("synthreview.export.urls")),
+    path("", include("synthreview.evaluation.urls")),
     path("api/", api_urls()),
     path("admin/", admin.site.urls),
 ]

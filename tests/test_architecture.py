@@ -28,6 +28,7 @@ ORDER = [
     "scoring",
     "review",
     "export",
+    "evaluation",
     "overview",
 ]
 
@@ -51,7 +52,7 @@ def test_every_stage_is_an_installed_app_in_order() -> None:
     assert stages == ORDER
 
 
-@pytest.mark.parametrize("setting", ["GENERATORS", "AUTHORS", "SCORERS"])
+@pytest.mark.parametrize("setting", ["GENERATORS", "AUTHORS", "SCORERS", "LEARNERS"])
 def test_adapter_settings_name_something_that_exists(setting: str) -> None:
     for entry in getattr(settings, setting).values():
         assert callable(import_string(entry["BACKEND"]))

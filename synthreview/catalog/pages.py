@@ -72,6 +72,7 @@ TABS = (
     Tab("Ranking", "ranking", Action.CURATE, ("judges", "replay", "thresholds", "set-aside")),
     Tab("Certificate", "certificate", Action.VIEW),
     Tab("Exports", "exports", Action.VIEW, ("export", "export-compare", "package-new")),
+    Tab("Evaluation", "evaluations", Action.VIEW, ("evaluation",)),
     Tab(
         "Settings",
         "dataset-settings",

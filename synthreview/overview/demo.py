@@ -207,6 +207,7 @@ def start(family: Family, folder: Path, port: int) -> str:
         "scoring": ("work", "scoring"),
         "ranking": ("work", "ranking"),
         "export": ("work", "export"),
+        "evaluation": ("work", "evaluation"),
         "sweeper": ("sweep",),
     }.items():
         family.start(name, [sys.executable, "manage.py", *command], cwd=settings.BASE_DIR)

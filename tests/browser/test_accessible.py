@@ -66,6 +66,7 @@ OF_DATASET = [
     "run-new",
     "exports",
     "export-webhooks",
+    "evaluations",
     "certificate",
     "adjudicate",
     "reviewers",
