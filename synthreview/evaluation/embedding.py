@@ -13,7 +13,7 @@ from synthreview.catalog.models import Dataset
 from synthreview.evaluation.models import PictureEmbedding
 from synthreview.evaluation.pictures import View, picture
 from synthreview.scoring.models import Embedding, ScorerVersion
-from synthreview.scoring.scorers.base import Scorer, ScoreRequest
+from synthreview.scoring.scorers.base import Scorer, ScoreRequest, ScorerError
 
 BATCH = 32
 DECODERS = 2
@@ -75,6 +75,8 @@ def embed(
             ]
             rows = []
             for (sha256, view), result in zip(batch, scorer.score(requests), strict=True):
+                if result.embedding is None:
+                    raise ScorerError("The main scorer gives no embeddings to train a probe on.")
                 vector = result.embedding.astype("<f2").tobytes()
                 made[sha256, view.key] = _numbers(vector)
                 rows.append(
