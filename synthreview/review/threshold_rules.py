@@ -334,19 +334,20 @@ def accepted_by_rule(certification: Certification) -> QuerySet[ImageReview]:
         return ImageReview.objects.none()
     wanted = Q()
     for rule in rules:
-        wanted |= Q(
-            image__review__cohort=rule.cohort_id,
-            image__label_class=rule.label_class_id,
-            image__technique=rule.technique,
+        high = Score.objects.filter(
+            image=OuterRef("image"),
+            version=rule.thresholds.version_id,
+            applies=True,
             value__gte=rule.cut,
         )
-    high = Score.objects.filter(
-        wanted,
-        image=OuterRef("image"),
-        version=rules[0].thresholds.version_id,
-        applies=True,
-    )
-    return unseen(certification).filter(Exists(high))
+        # Of the score alone, so that each image asks one index once.
+        wanted |= Q(
+            Exists(high),
+            cohort=rule.cohort_id,
+            image__label_class=rule.label_class_id,
+            image__technique=rule.technique,
+        )
+    return unseen(certification).filter(wanted)
 
 
 @dataclass(frozen=True, slots=True)
