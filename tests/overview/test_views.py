@@ -309,6 +309,7 @@ def test_tabs_follow_the_role(people: People) -> None:
         "Coverage",
         "Certificate",
         "Exports",
+        "Evaluation",
     ]
     assert "Review" in tabs("reviewer")
     assert "Settings" not in tabs("reviewer")
