@@ -379,12 +379,12 @@ def test_images_can_be_priced_by_quality_and_the_dearest_counts_for_auto(
 @pytest.mark.parametrize(
     ("table", "message"),
     [
-        ({"test-model": {"outputs": 3}}, "takes image"),
+        ({"test-model": {"outputs": 3}}, "takes batch, image"),
         ({"test-model": {"output": "much"}}, "no number in 'output': 'much'"),
         ({"test-model": {"output": -1}}, "no number"),
         ({"test-model": {"image": {"low": "NaN"}}}, "no number in 'image'"),
-        ({"test-model": 3}, "takes image"),
-        ({"*": {}}, "takes image"),
+        ({"test-model": 3}, "takes batch, image"),
+        ({"*": {}}, "takes batch, image"),
     ],
 )
 def test_a_price_table_that_cannot_be_read_is_refused_at_once(
