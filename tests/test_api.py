@@ -83,6 +83,11 @@ ROUTES: list[tuple[str, str, Any, dict[str, int]]] = [
         NONE_YET_TO_WRITE,
     ),
     ("get", "/api/datasets/{slug}/exports/{number}/compare/{other}", None, NONE_YET),
+    # No real images are here to be judged on; tests/evaluation/test_pages.py has them.
+    ("get", "/api/datasets/{slug}/evaluations", None, LOOK),
+    ("post", "/api/datasets/{slug}/evaluations", {"seeds": 1}, NOTHING_YET),
+    ("get", "/api/datasets/{slug}/evaluations/{number}", None, NONE_YET),
+    ("post", "/api/datasets/{slug}/evaluations/{number}/stop", None, NONE_YET_TO_WRITE),
 ]
 
 
