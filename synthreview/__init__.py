@@ -1,7 +1,8 @@
 """SynthReview: from prompt to certified training image. The map of the code:
 
-lib/         Django-free, one subject per file     work/       durable work, leases, the sweeper
-accounts/    users and sign-in                     catalog/    1 WHAT: classes, axes, policy
+lib/         Django-free, one subject per file     trail/      who changed what, append-only
+work/        durable work, leases, the sweeper
+accounts/    users, sign-in, API tokens            catalog/    1 WHAT: classes, axes, policy
 spending/    budgets, paid calls and their spool
 prompting/   2 SAY: templates, prompts, authors    generation/ 3 DRAW: runs, calls, images
 scoring/     4 RANK: CLIP and other scorers        review/     5 JUDGE: queue, decisions

@@ -19,6 +19,7 @@ from synthreview.work.services import work_models
 
 ROOT = Path(settings.BASE_DIR)
 ORDER = [
+    "trail",
     "work",
     "accounts",
     "catalog",

@@ -14,7 +14,14 @@ from synthreview.accounts.models import User
 from synthreview.catalog.dataset_file import DatasetFileError, DatasetSpec
 from synthreview.catalog.models import AxisValue, Dataset, LabelClass, QualityPolicy
 from synthreview.catalog.permissions import Role
-from synthreview.catalog.services import add_class, set_axis_values, set_role, update_class
+from synthreview.catalog.services import (
+    add_class,
+    save_dataset,
+    save_policy,
+    set_axis_values,
+    set_role,
+    update_class,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,11 +47,11 @@ def load_dataset(spec: DatasetSpec, *, owner: User | None = None) -> Loaded:
     if dataset is None:
         dataset = Dataset(slug=spec.slug)
     if _assign(dataset, {"name": spec.name, **spec.given}, "") or is_new:
-        dataset.save()
+        save_dataset(dataset)
         changes.append("dataset")
     policy = QualityPolicy.objects.filter(dataset=dataset).first() or QualityPolicy(dataset=dataset)
     if _assign(policy, spec.policy, "policy.") or policy.pk is None:
-        policy.save()
+        save_policy(policy)
         changes.append("policy")
     changes += _load_classes(dataset, spec)
     changes += _load_axes(dataset, spec)

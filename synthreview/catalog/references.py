@@ -13,6 +13,8 @@ from synthreview.catalog.image_folders import Candidate, RefusedFileError, Repor
 from synthreview.catalog.models import Dataset, LabelClass, ReferenceImage, ReferenceUse
 from synthreview.catalog.storage import FAMILIES, store_image
 from synthreview.lib.images import BadImageError
+from synthreview.trail.acts import Act
+from synthreview.trail.services import many, record
 
 BATCH = 100
 
@@ -64,6 +66,7 @@ def import_references(
     cannot be written: what is in by then is whole, and running again goes on.
     """
     while batch := list(islice(candidates, BATCH)):
+        before = report.imported
         for candidate in batch:
             try:
                 data = candidate.path.read_bytes()
@@ -83,16 +86,24 @@ def import_references(
             else:
                 report.imported += added is not None
                 report.already_there += added is None
+        if count := report.imported - before:
+            facts = {"count": count, "use": str(use)}
+            record(Act.REFERENCES_ADDED, dataset, dataset=dataset.pk, after=facts)
         yield report
 
 
+@transaction.atomic
 def remove_references(rows: list[ReferenceImage]) -> int:
     """Take real images out, those apart that something was made of; returns how many went."""
-    gone = 0
+    gone = []
     for row in rows:
+        key = row.pk
         try:
             row.delete()
         except ProtectedError:
             continue
-        gone += 1
-    return gone
+        gone.append(key)
+    if gone:
+        dataset = rows[0].dataset
+        record(Act.REFERENCES_REMOVED, dataset, dataset=dataset.pk, before=many(gone))
+    return len(gone)

@@ -20,6 +20,8 @@ from synthreview.catalog.models import (
     QualityPolicy,
 )
 from synthreview.catalog.permissions import Role
+from synthreview.trail.acts import Act
+from synthreview.trail.services import facts, record
 
 
 class LastAdminError(ValueError):
@@ -53,9 +55,29 @@ def create_dataset(*, name: str, description: str = "", created_by: User | None 
         name=name, slug=slug, description=description, created_by=created_by
     )
     QualityPolicy.objects.create(dataset=dataset)
+    record(Act.DATASET_MADE, dataset, dataset=dataset.pk, after=facts(dataset), by=created_by)
     if created_by:
         set_role(dataset=dataset, user=created_by, role=Role.ADMIN)
     return dataset
+
+
+@transaction.atomic
+def save_dataset(dataset: Dataset) -> None:
+    """Store what was changed in it, its name or its description; a new one gets no policy."""
+    stored = Dataset.objects.filter(pk=dataset.pk).first()
+    dataset.save()
+    act = Act.DATASET_CHANGED if stored else Act.DATASET_MADE
+    before = facts(stored) if stored else None
+    record(act, dataset, dataset=dataset.pk, before=before, after=facts(dataset))
+
+
+@transaction.atomic
+def save_policy(policy: QualityPolicy) -> None:
+    """Store what was changed in a dataset's policy."""
+    stored = QualityPolicy.objects.filter(pk=policy.pk).first()
+    policy.save()
+    before = facts(stored) if stored else None
+    record(Act.POLICY_CHANGED, policy, before=before, after=facts(policy))
 
 
 @transaction.atomic
@@ -64,12 +86,15 @@ def add_class(*, dataset: Dataset, name: str, **fields: Any) -> LabelClass:
     last = dataset.classes.aggregate(last=Max("position"))["last"]
     slug = unique_slug(name, dataset.classes.values_list("slug", flat=True))
     fields.setdefault("position", 0 if last is None else last + 1)
-    return dataset.classes.create(name=name, slug=slug, **fields)
+    added = dataset.classes.create(name=name, slug=slug, **fields)
+    record(Act.CLASS_ADDED, added, after=facts(added))
+    return added
 
 
 @transaction.atomic
 def update_class(label_class: LabelClass, changes: Mapping[str, Any]) -> LabelClass:
     """Change a class; new words for reviewers make a new guideline version."""
+    before = facts(label_class)
     if any(
         field in changes and changes[field] != getattr(label_class, field)
         for field in ("name", "definition", "guideline")
@@ -78,14 +103,19 @@ def update_class(label_class: LabelClass, changes: Mapping[str, Any]) -> LabelCl
     for field, value in changes.items():
         setattr(label_class, field, value)
     label_class.save()
+    record(Act.CLASS_CHANGED, label_class, before=before, after=facts(label_class))
     return label_class
 
 
+@transaction.atomic
 def set_role(*, dataset: Dataset, user: User, role: str) -> Membership:
     """Give a person a role in the dataset, in place of any earlier one."""
+    earlier = Membership.objects.filter(dataset=dataset, user=user).first()
     membership, _ = Membership.objects.update_or_create(
         dataset=dataset, user=user, defaults={"role": role}
     )
+    before = {"role": earlier.role} if earlier else None
+    record(Act.MEMBER_SET, membership, before=before, after={"role": str(role)})
     return membership
 
 
@@ -94,13 +124,16 @@ def change_role(membership: Membership, role: str) -> None:
     """Change a member's role. Raises LastAdminError."""
     if role != Role.ADMIN:
         _check_other_admin(membership)
+    before = {"role": membership.role}
     Membership.objects.filter(pk=membership.pk).update(role=role)
+    record(Act.MEMBER_SET, membership, before=before, after={"role": str(role)})
 
 
 @transaction.atomic
 def remove_member(membership: Membership) -> None:
     """End a membership; what the person decided stays. Raises LastAdminError."""
     _check_other_admin(membership)
+    record(Act.MEMBER_REMOVED, membership, before=facts(membership))
     membership.delete()
 
 
@@ -112,8 +145,10 @@ def _check_other_admin(membership: Membership) -> None:
         raise LastAdminError("A dataset needs an admin: make somebody else one first.")
 
 
+@transaction.atomic
 def delete_class(label_class: LabelClass) -> None:
     """Delete a class and its prompts. Raises ClassInUseError where it has images or runs."""
+    record(Act.CLASS_DELETED, label_class, before=facts(label_class))
     try:
         label_class.delete()
     except ProtectedError:
@@ -131,6 +166,7 @@ def set_axis_values(
     axis, _ = Axis.objects.get_or_create(
         dataset=dataset, name=axis_name, defaults={"position": dataset.axes.count()}
     )
+    before = _words_of(axis)
     classes = {label_class.name: label_class for label_class in dataset.classes.all()}
     for position, value in enumerate(values):
         row, _ = AxisValue.objects.update_or_create(
@@ -140,7 +176,20 @@ def set_axis_values(
         )
         row.classes.set(classes[name] for name in value.get("classes", ()))
     axis.values.exclude(name__in=[value["name"] for value in values]).delete()
+    record(Act.AXIS_SET, axis, before={"values": before}, after={"values": _words_of(axis)})
     return axis
+
+
+def _words_of(axis: Axis) -> list[list[str]]:
+    """Return [name, phrase] of each value, as the trail keeps them."""
+    return [list(pair) for pair in axis.values.values_list("name", "phrase")]
+
+
+@transaction.atomic
+def delete_axis(axis: Axis) -> None:
+    """Delete an axis with its values; the captions that were written with it stay."""
+    record(Act.AXIS_DELETED, axis, before={"values": _words_of(axis)})
+    axis.delete()
 
 
 @transaction.atomic
@@ -166,7 +215,16 @@ def forbid_pair(
         raise ValueError("Both must belong to this dataset.")
     if second is not None and second.pk < first.pk:
         first, second = second, first
-    pair, _ = ForbiddenPair.objects.get_or_create(
+    pair, is_new = ForbiddenPair.objects.get_or_create(
         dataset=dataset, first=first, second=second, label_class=label_class
     )
+    if is_new:
+        record(Act.PAIR_FORBIDDEN, pair)
     return pair
+
+
+@transaction.atomic
+def allow_pair(pair: ForbiddenPair) -> None:
+    """Let the two meet again."""
+    record(Act.PAIR_ALLOWED, pair)
+    pair.delete()

@@ -45,9 +45,9 @@ def dataset_settings(request: HttpRequest, slug: str) -> HttpResponse:
     policy = posted if posted and not about else None
     form = DatasetForm(about, instance=dataset)
     policy_form = PolicyForm(policy, instance=dataset.policy)
-    for filled in (form, policy_form):
+    for filled, save in ((form, services.save_dataset), (policy_form, services.save_policy)):
         if filled.is_valid():
-            filled.save()
+            save(filled.instance)
             messages.success(request, "Saved.")
             return redirect("dataset-settings", dataset.slug)
     if form.is_bound:
@@ -145,7 +145,7 @@ def delete_axis(request: HttpRequest, slug: str, pk: int) -> HttpResponse:
     """Delete an axis; the captions that were written with it stay."""
     dataset, _ = open_dataset(request, slug, Action.CURATE)
     axis = get_object_or_404(dataset.axes, pk=pk)
-    axis.delete()
+    services.delete_axis(axis)
     messages.success(request, f"{axis.name} is deleted. Captions written with it stay.")
     return redirect("axes", dataset.slug)
 

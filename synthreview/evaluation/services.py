@@ -24,6 +24,8 @@ from synthreview.generation.models import GeneratedImage
 from synthreview.lib.adapters import load_adapter
 from synthreview.review.models import ImageReview
 from synthreview.scoring.models import ScorerVersion
+from synthreview.trail.acts import Act
+from synthreview.trail.services import facts, record
 from synthreview.work.models import OPEN_STATES, WorkState
 from synthreview.work.services import enqueue_on_commit
 
@@ -149,20 +151,24 @@ def start_evaluation(
     except IntegrityError as error:
         raise CannotStartError("One evaluation of this dataset is under way already.") from error
     enqueue_on_commit([new])
+    asked = facts(new, "learners", "seeds", "with_unreviewed")
+    record(Act.EVALUATION_STARTED, new, after=asked, by=created_by)
     return new
 
 
+@transaction.atomic
 def stop_evaluation(evaluation: Evaluation) -> bool:
     """Stop it; its worker notices within seconds. False where it had ended already."""
-    return bool(
-        Evaluation.objects.filter(pk=evaluation.pk, state__in=OPEN_STATES).update(
-            state=WorkState.CANCELLED,
-            lease_token=None,
-            lease_expires_at=None,
-            settled_at=Now(),
-            error="",
-        )
+    stopped = Evaluation.objects.filter(pk=evaluation.pk, state__in=OPEN_STATES).update(
+        state=WorkState.CANCELLED,
+        lease_token=None,
+        lease_expires_at=None,
+        settled_at=Now(),
+        error="",
     )
+    if stopped:
+        record(Act.EVALUATION_STOPPED, evaluation)
+    return bool(stopped)
 
 
 def card_line(dataset: Dataset) -> str:

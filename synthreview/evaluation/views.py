@@ -110,7 +110,7 @@ def retry(request: HttpRequest, slug: str, number: int) -> HttpResponse:
     found = _find(dataset, number)
     if _rows(dataset).open().exists():
         messages.error(request, "Another evaluation of this dataset is under way.")
-    elif retry_work([found]):
+    elif retry_work([found], dataset=dataset.pk):
         messages.success(request, "It goes on.")
     return redirect(found)
 

@@ -218,7 +218,8 @@ def order_package(request: HttpRequest, slug: str, number: int, form: FormIn) ->
 )
 def order_delivery(request: HttpRequest, slug: str, number: int, pk: int, where: DeliveryIn) -> Any:
     """Have a finished package sent to a destination; ordered again, a failed one is tried again."""
-    export = _find(_dataset(request, slug, Action.EXPORT), number)
+    dataset = _dataset(request, slug, Action.EXPORT)
+    export = _find(dataset, number)
     package = get_object_or_404(export.packages.select_related("export__dataset"), pk=pk)
     try:
         delivery = delivering.order_delivery(
@@ -226,7 +227,7 @@ def order_delivery(request: HttpRequest, slug: str, number: int, pk: int, where:
         )
     except (ValueError, UnknownAdapterError) as error:
         raise HttpError(422, str(error)) from error
-    if retry([delivery]):
+    if retry([delivery], dataset=dataset.pk):
         delivery.refresh_from_db()
     return Status(201, _delivery(delivery))
 

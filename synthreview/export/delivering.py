@@ -14,6 +14,8 @@ from synthreview.export.destinations.base import Destination, DestinationError, 
 from synthreview.export.models import Delivery, Package
 from synthreview.export.services import NotFrozenError, folder_of
 from synthreview.lib.adapters import load_adapter
+from synthreview.trail.acts import Act
+from synthreview.trail.services import record
 from synthreview.work.models import WorkState
 from synthreview.work.services import enqueue_on_commit
 
@@ -51,6 +53,13 @@ def order_delivery(
     )
     if is_new:
         enqueue_on_commit([delivery])
+        record(
+            Act.DELIVERY_ORDERED,
+            package,
+            dataset=package.export.dataset_id,
+            after={"destination": destination},
+            by=created_by,
+        )
     return delivery
 
 

@@ -27,6 +27,8 @@ from synthreview.generation.services import generator
 from synthreview.lib.adapters import UnknownAdapterError
 from synthreview.review.models import ImageReview, Signature
 from synthreview.review.signing import STATEMENT, standing_signature
+from synthreview.trail.acts import Act
+from synthreview.trail.services import facts, record
 from synthreview.work.models import WorkState
 from synthreview.work.services import enqueue_on_commit
 
@@ -96,6 +98,8 @@ def order_export(
         created_by=created_by,
     )
     enqueue_on_commit([export])
+    wanted = facts(export, "wish", "selection", "wanted")
+    record(Act.EXPORT_ORDERED, export, after=wanted, by=created_by)
     return export
 
 
@@ -128,6 +132,8 @@ def order_package(*, export: Export, form: Form, created_by: User | None = None)
     )
     if is_new:
         enqueue_on_commit([package])
+        dataset = export.dataset_id
+        record(Act.PACKAGE_ORDERED, package, dataset=dataset, after=form.as_json(), by=created_by)
     return package
 
 

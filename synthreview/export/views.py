@@ -161,7 +161,7 @@ def retry_export(request: HttpRequest, slug: str, number: int) -> HttpResponse:
     """Have a failed list made again."""
     dataset, _ = open_dataset(request, slug, Action.EXPORT)
     found = _find(dataset, number)
-    if retry([found]):
+    if retry([found], dataset=dataset.pk):
         messages.success(request, "The list is being made again.")
     return redirect(found)
 
@@ -189,7 +189,7 @@ def retry_package(request: HttpRequest, slug: str, number: int, pk: int) -> Http
     """Have a failed package written again."""
     dataset, _ = open_dataset(request, slug, Action.EXPORT)
     package = _find_package(dataset, number, pk)
-    if retry([package]):
+    if retry([package], dataset=dataset.pk):
         messages.success(request, "It is being written again.")
     return redirect(package.export)
 
@@ -210,7 +210,7 @@ def deliver_package(request: HttpRequest, slug: str, number: int, pk: int) -> Ht
     except services.NotFrozenError as error:
         messages.error(request, str(error))
     else:
-        retry([delivery])
+        retry([delivery], dataset=dataset.pk)
         messages.success(request, "It is on its way.")
     return redirect(package.export)
 

@@ -22,6 +22,8 @@ from synthreview.accounts.models import User
 from synthreview.catalog.models import Dataset
 from synthreview.export.models import Package, Webhook, WebhookCall
 from synthreview.lib.web import IPAddress, NotSentError, WebError, address_of, exchange, is_public
+from synthreview.trail.acts import Act
+from synthreview.trail.services import record
 from synthreview.work.models import WorkState
 from synthreview.work.services import enqueue_on_commit
 
@@ -37,14 +39,17 @@ class WebhookError(ValueError):
     """The webhook cannot be; the message says why."""
 
 
+@transaction.atomic
 def add_webhook(*, dataset: Dataset, url: str, created_by: User) -> Webhook:
     """Keep a new webhook with a secret of its own. Raises WebhookError."""
     require_allowed(url)
     if Webhook.objects.filter(dataset=dataset).count() >= MOST_HOOKS:
         raise WebhookError(f"A dataset has {MOST_HOOKS} webhooks at most: remove one first.")
-    return Webhook.objects.create(
+    hook = Webhook.objects.create(
         dataset=dataset, url=url, secret=secrets.token_urlsafe(32), created_by=created_by
     )
+    record(Act.WEBHOOK_ADDED, hook, after={"url": url}, by=created_by)
+    return hook
 
 
 def require_allowed(url: str) -> None:
@@ -158,5 +163,6 @@ def _tell(call: WebhookCall) -> tuple[str, bool]:
 @transaction.atomic
 def remove_webhook(hook: Webhook) -> None:
     """Forget a webhook and what it was told."""
+    record(Act.WEBHOOK_REMOVED, hook, before={"url": hook.url})
     hook.calls.all().delete()
     hook.delete()

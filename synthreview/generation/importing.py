@@ -20,6 +20,7 @@ from synthreview.catalog.image_folders import IMPORTED, Candidate, RefusedFileEr
 from synthreview.catalog.models import Dataset, LabelClass
 from synthreview.catalog.storage import FAMILIES, store_image
 from synthreview.generation.models import GeneratedImage, Run
+from synthreview.generation.services import note_run
 from synthreview.lib.images import BadImageError
 
 BATCH = 200
@@ -123,7 +124,7 @@ def _start(dataset: Dataset, created_by: User | None) -> Run:
     """Make the import's run; one that brings in nothing makes none."""
     Dataset.objects.select_for_update().get(pk=dataset.pk)
     last = Run.objects.filter(dataset=dataset).aggregate(last=Max("number"))["last"] or 0
-    return Run.objects.create(
+    run = Run.objects.create(
         dataset=dataset,
         number=last + 1,
         generator=IMPORTED,
@@ -131,6 +132,8 @@ def _start(dataset: Dataset, created_by: User | None) -> Run:
         image_count=0,
         created_by=created_by,
     )
+    note_run(run)
+    return run
 
 
 def _record(run: Run, images: list[GeneratedImage], report: Report) -> None:

@@ -43,6 +43,8 @@ from synthreview.spending.services import (
     resolve_unknown,
     retry_paid,
 )
+from synthreview.trail.acts import Act
+from synthreview.trail.services import facts, record
 from synthreview.work.models import OPEN_STATES, WorkState
 from synthreview.work.services import enqueue_on_commit
 
@@ -345,7 +347,15 @@ def start_run(
         _put_in_batches(run, calls)
     else:
         enqueue_on_commit(calls)
+    note_run(run, estimated_micro_usd=plan.estimated_micro_usd)
     return run
+
+
+def note_run(run: Run, *, estimated_micro_usd: int = 0) -> None:
+    """Put on record who started the run, and what it may cost."""
+    names = ("generator", "options", "negative_prompt", "size_px", "seed", "image_count")
+    after = facts(run, *names) | {"estimated_micro_usd": estimated_micro_usd}
+    record(Act.RUN_STARTED, run, after=after, by=run.created_by)
 
 
 def _put_in_batches(run: Run, calls: Sequence[Call]) -> None:
@@ -411,6 +421,8 @@ def stop_run(run: Run) -> int:
             stopped += 1
             freed += 0 if is_unknown else call.estimated_micro_usd
     Budget.objects.settle(run.dataset_id, estimated_micro_usd=freed, billed_micro_usd=0)
+    if stopped:
+        record(Act.RUN_STOPPED, run, after={"calls": stopped})
     return stopped
 
 

@@ -205,7 +205,7 @@ def resume(request: HttpRequest, slug: str, number: int) -> HttpResponse:
     """Open the gate of the run's generator: somebody has put right what was wrong."""
     dataset, _ = open_dataset(request, slug, Action.CURATE)
     found = get_object_or_404(Run, dataset=dataset, number=number)
-    if open_gate(service_of(found.generator)):
+    if open_gate(service_of(found.generator), dataset=dataset.pk):
         found.calls.filter(state=WorkState.READY, due_at__gt=Now()).update(due_at=Now(), error="")
         messages.success(request, f"{_title(found.generator)} is asked again.")
     else:

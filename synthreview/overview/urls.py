@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from synthreview.overview import cost_views, coverage_views, derive_views, views
+from synthreview.overview import cost_views, coverage_views, derive_views, trail_views, views
 
 urlpatterns = [
     path("", views.home, name="home"),
@@ -13,6 +13,12 @@ urlpatterns = [
     path("d/<slug:slug>/costs/", cost_views.costs, name="costs"),
     path("d/<slug:slug>/derive/", derive_views.derive, name="derive"),
     path("d/<slug:slug>/derive/estimate", derive_views.derive_estimate, name="derive-estimate"),
+    path("trail/", trail_views.everything, name="trail-all"),
+    path("trail/file.<slug:kind>", trail_views.everything_file, name="trail-all-file"),
+    path("d/<slug:slug>/settings/trail/", trail_views.trail, name="trail"),
+    path(
+        "d/<slug:slug>/settings/trail/file.<slug:kind>", trail_views.trail_file, name="trail-file"
+    ),
     path("images/<int:pk>/", views.image, name="image"),
     path("images/<int:pk>/repaint", derive_views.repaint, name="repaint"),
     path(

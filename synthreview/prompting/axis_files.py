@@ -14,13 +14,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from synthreview.lib.cells import plain_cell, safe_cell
+
 MAX_BYTES = 2_000_000
 MAX_VALUES = 5_000
 AXIS_NAME = re.compile(r"[a-z][a-z0-9_-]{0,39}")
 RESERVED = ("class", "object", "look")
 COLUMNS = ("axis", "name", "phrase", "classes")
-# A spreadsheet takes a cell that begins so for a formula; the apostrophe makes it text.
-_RISKY = ("=", "+", "-", "@", "\t", "\r", "\n", "'")
 
 
 class AxisFileError(ValueError):
@@ -263,16 +263,6 @@ def _csv_text(spec: AxesSpec) -> str:
             cells = (axis, value.name, value.phrase, ";".join(value.classes))
             writer.writerow([safe_cell(cell) for cell in cells])
     return out.getvalue()
-
-
-def safe_cell(text: str) -> str:
-    """Return the text such that no spreadsheet takes it for a formula; see `plain_cell`."""
-    return f"'{text}" if text.startswith(_RISKY) else text
-
-
-def plain_cell(cell: str) -> str:
-    """Return the text that `safe_cell` made safe; any other cell stays as it is."""
-    return cell[1:] if cell.startswith("'") and cell[1:].startswith(_RISKY) else cell
 
 
 def _toml_text(spec: AxesSpec) -> str:

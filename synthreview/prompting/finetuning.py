@@ -52,6 +52,8 @@ from synthreview.prompting.tuning.lora import LoraSettings
 from synthreview.prompting.wishes import Wish, wish_of
 from synthreview.spending.models import Budget
 from synthreview.spending.services import reserve, resolve_unknown, retry_paid
+from synthreview.trail.acts import Act
+from synthreview.trail.services import facts, record
 from synthreview.work.models import OPEN_STATES, WorkState
 from synthreview.work.services import enqueue_on_commit
 
@@ -228,6 +230,8 @@ def order_tuning(
         for name, rows in {TRAINING_FILE: lesson.rows, MEASURED_FILE: lesson.measured}.items():
             write_atomically(tuning.folder / name, "".join(to_jsonl(rows)).encode())
         enqueue_on_commit([tuning])
+        names = ("base", "where", "options", "held_out", "rows", "estimated_micro_usd")
+        record(Act.TUNING_ORDERED, tuning, after=facts(tuning, *names), by=created_by)
     return tuning
 
 
@@ -236,13 +240,17 @@ def stop_tuning(tuning: Tuning) -> bool:
     """Stop it: at once on this machine, by the worker's next look where a server trains."""
     rows = Tuning.objects.filter(pk=tuning.pk, state__in=OPEN_STATES)
     if tuning.where == "server" and tuning.sent_at:
-        return bool(rows.update(stop_asked=True, due_at=Now()))
+        asked = bool(rows.update(stop_asked=True, due_at=Now()))
+        if asked:
+            record(Act.TUNING_STOPPED, tuning)
+        return asked
     stopped = rows.filter(sent_at=None).update(
         state=WorkState.CANCELLED, settled_at=Now(), lease_token=None, lease_expires_at=None
     )
     if stopped:
         estimated = tuning.estimated_micro_usd
         Budget.objects.settle(tuning.dataset_id, estimated_micro_usd=estimated, billed_micro_usd=0)
+        record(Act.TUNING_STOPPED, tuning)
     return bool(stopped)
 
 
@@ -288,7 +296,15 @@ def order_comparison(tuning: Tuning, *, count: int, created_by: User | None = No
         order_writing(wish, author_alias=alias, brief=brief, created_by=created_by, is_trial=True)
         for alias in (tuning.base, tuning.alias)
     )
-    return Comparison.objects.create(tuning=tuning, plain=plain, tuned=tuned)
+    comparison = Comparison.objects.create(tuning=tuning, plain=plain, tuned=tuned)
+    record(
+        Act.COMPARISON_ORDERED,
+        comparison,
+        dataset=tuning.dataset_id,
+        after={"tuning": tuning.pk, "count": count},
+        by=created_by,
+    )
+    return comparison
 
 
 @dataclass(frozen=True, slots=True)

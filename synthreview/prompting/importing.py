@@ -38,6 +38,8 @@ from synthreview.prompting.prompt_files import (
     unmapped,
 )
 from synthreview.prompting.staging import StagedPrompt, stage
+from synthreview.trail.acts import Act
+from synthreview.trail.services import record
 
 BATCH = 500
 PAGE = 2_000
@@ -257,6 +259,15 @@ def import_prompts(
                     dataset_id=dataset.pk,
                     created_by_id=created_by.pk if created_by else None,
                 )
+                if report.stored:
+                    facts = {"prompts": report.stored, "new_classes": list(report.new_classes)}
+                    record(
+                        Act.PROMPTS_IMPORTED,
+                        dataset,
+                        dataset=dataset.pk,
+                        after=facts,
+                        by=created_by,
+                    )
         report.already_there = report.prompts - report.stored
     return report
 
@@ -317,6 +328,7 @@ def add_prompt(
     try:
         with transaction.atomic():
             row.save(force_insert=True)
+            record(Act.PROMPT_ADDED, row, after={"text": row.text, "state": row.state})
     except IntegrityError:
         raise PromptExistsError("The class has this caption already.") from None
     return row

@@ -28,12 +28,15 @@ from synthreview.prompting.models import (
     WritingCall,
     service_of,
 )
+from synthreview.prompting.services import note_writing
 from synthreview.prompting.wishes import Wish
 from synthreview.spending import spool
 from synthreview.spending.gates import gate_of, open_gate
 from synthreview.spending.limits import Limits
 from synthreview.spending.models import Budget, ServiceGate
 from synthreview.spending.services import reserve, resolve_unknown, retry_paid
+from synthreview.trail.acts import Act
+from synthreview.trail.services import record
 from synthreview.work.models import OPEN_STATES, WorkState
 from synthreview.work.services import enqueue_on_commit
 
@@ -118,6 +121,7 @@ def order_writing(
     for call in plan.calls:
         call.writing = writing
     enqueue_on_commit(WritingCall.objects.bulk_create(plan.calls, batch_size=500))
+    note_writing(writing, by=created_by)
     return writing
 
 
@@ -135,6 +139,8 @@ def stop_writing(writing: Writing) -> int:
             stopped += 1
             freed += call.estimated_micro_usd
     Budget.objects.settle(writing.dataset_id, estimated_micro_usd=freed, billed_micro_usd=0)
+    if stopped:
+        record(Act.WRITING_STOPPED, writing, after={"calls": stopped})
     return stopped
 
 
@@ -151,7 +157,7 @@ def settle_unknown(writing: Writing, outcome: str) -> int:
 
 def resume_author(writing: Writing) -> bool:
     """Open the gate of the writing's author: somebody has put right what was wrong."""
-    if not open_gate(service_of(writing.server)):
+    if not open_gate(service_of(writing.server), dataset=writing.dataset_id):
         return False
     waiting = writing.calls.filter(state=WorkState.READY, due_at__gt=Now())
     waiting.update(due_at=Now(), error="")

@@ -16,8 +16,8 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, BinaryIO
 
+from synthreview.lib.cells import plain_cell, safe_cell
 from synthreview.lib.text import normalised
-from synthreview.prompting.axis_files import plain_cell, safe_cell
 from synthreview.prompting.techniques import TECHNIQUES
 
 KINDS = ("csv", "jsonl", "tsv")

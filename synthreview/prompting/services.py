@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -26,6 +27,8 @@ from synthreview.prompting.models import (
 )
 from synthreview.prompting.techniques import TECHNIQUES, WRITTEN
 from synthreview.prompting.wishes import Wish
+from synthreview.trail.acts import Act
+from synthreview.trail.services import facts, many, record
 
 BATCH = 1_000
 
@@ -93,7 +96,14 @@ def store(
             created_by=created_by,
         )
         prompts = add_to_writing(writing, drafted.judged)
+        note_writing(writing, by=created_by)
     return Written(writing, prompts, drafted.dropped, drafted.coverage)
+
+
+def note_writing(writing: Writing, *, by: User | None) -> None:
+    """Put on record who had something written."""
+    names = ("technique", "author", "asked", "written", "estimated_micro_usd")
+    record(Act.PROMPTS_WRITTEN, writing, after=facts(writing, *names), by=by)
 
 
 def add_to_writing(
@@ -199,12 +209,14 @@ def write_set(
         }
 
 
+@transaction.atomic
 def edit_prompt(prompt: Prompt, text: str) -> Prompt:
     """Change a caption's words; slots whose words are gone from it are dropped.
 
     What made somebody look at the old words is forgotten, and the new ones are looked at.
     Raises IntegrityError where the class has this caption already.
     """
+    before = facts(prompt, "text", "slots")
     prompt.text = text
     key = normalised(text)
     prompt.slots = {
@@ -216,6 +228,7 @@ def edit_prompt(prompt: Prompt, text: str) -> Prompt:
     names = (prompt.label_class.name, *prompt.label_class.synonyms, *prompt.slots.values())
     prompt.flags = _as_flags(gate.flags(text, allowed=names))
     prompt.save()
+    record(Act.PROMPT_CHANGED, prompt, before=before, after=facts(prompt, "text", "slots"))
     return prompt
 
 
@@ -225,10 +238,22 @@ def set_prompt_state(prompts: Iterable[int], *, dataset: Dataset, state: PromptS
     rows = Prompt.objects.filter(dataset=dataset).exclude(state=state)
     chosen = sorted(prompts)
     # In batches: a database takes only so many numbers in one statement.
-    return sum(
-        rows.filter(pk__in=chosen[start : start + BATCH]).update(state=state)
-        for start in range(0, len(chosen), BATCH)
-    )
+    batches = [chosen[start : start + BATCH] for start in range(0, len(chosen), BATCH)]
+    before = {
+        key: was
+        for batch in batches
+        for key, was in rows.filter(pk__in=batch).values_list("pk", "state").order_by()
+    }
+    changed = sum(rows.filter(pk__in=batch).update(state=state) for batch in batches)
+    if changed:
+        record(
+            Act.PROMPTS_STATE_SET,
+            dataset,
+            dataset=dataset.pk,
+            before={"states": dict(Counter(before.values()))},
+            after=many(before, state=str(state)),
+        )
+    return changed
 
 
 @transaction.atomic

@@ -12,6 +12,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 from synthreview.catalog.models import ForbiddenPair
 from synthreview.catalog.pages import open_dataset
 from synthreview.catalog.permissions import Action
+from synthreview.catalog.services import allow_pair as allow_pair_again
 from synthreview.catalog.services import forbid_pair
 from synthreview.prompting.axes import (
     add_none_of_these,
@@ -133,6 +134,6 @@ def allow_pair(request: HttpRequest, slug: str, pk: int) -> HttpResponse:
     dataset, _ = open_dataset(request, slug, Action.CURATE)
     pair = get_object_or_404(ForbiddenPair.objects.filter(dataset=dataset), pk=pk)
     words = str(pair)
-    pair.delete()
+    allow_pair_again(pair)
     messages.success(request, f"{words} may meet again.")
     return redirect("forbidden-pairs", dataset.slug)

@@ -48,6 +48,8 @@ from synthreview.review.models import (
     Purpose,
     ReviewSlot,
 )
+from synthreview.trail.acts import Act
+from synthreview.trail.services import many, record
 
 __all__ = [
     "CertificationError",
@@ -421,6 +423,7 @@ def end_certification(certification: Certification) -> None:
     if certification.ended_at is None:
         certification.closed_with = closing_figures(certificate_of(certification))
         certification.save(update_fields=["closed_with"])
+        record(Act.CERTIFICATE_ENDED, certification, after=certification.closed_with)
     cohorts.end_certification(certification)
 
 
@@ -464,6 +467,8 @@ def begin_round(*, dataset: Dataset, user: User | None = None) -> int:
         )
         depart(list(touched.values_list("image", flat=True)), reason="the guideline changed")
     asked = ask_again(dataset=dataset, images=images)
+    if asked:
+        record(Act.ROUND_BEGUN, dataset, dataset=dataset.pk, after=many(images), by=user)
     if certification and asked:
         extend_certification(certification, reason="the guideline changed")
     return asked

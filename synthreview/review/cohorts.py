@@ -28,6 +28,8 @@ from synthreview.review.models import (
     ReviewSlot,
     SlotState,
 )
+from synthreview.trail.acts import Act
+from synthreview.trail.services import facts, record
 
 BATCH = 200
 CHANCE = SystemRandom()
@@ -58,8 +60,11 @@ def start_certification(*, dataset: Dataset, user: User | None = None) -> Certif
         confidence=dataset.policy.confidence,
         started_by=user,
     )
-    _freeze(certification, reason="at the start")
+    cohort = _freeze(certification, reason="at the start")
     certification.refresh_from_db()
+    promised = facts(certification, "target_error", "confidence")
+    after = promised | {"population": cohort.population}
+    record(Act.CERTIFICATE_STARTED, certification, after=after, by=user)
     return certification
 
 
@@ -73,7 +78,10 @@ def extend_certification(certification: Certification, *, reason: str = "") -> C
     certification.refresh_from_db()
     if certification.ended_at:
         raise CertificationError("This certificate has ended: start another one.")
-    return _freeze(certification, reason=reason or "came later")
+    cohort = _freeze(certification, reason=reason or "came later")
+    after = {"population": cohort.population, "reason": cohort.reason}
+    record(Act.CERTIFICATE_EXTENDED, certification, after=after)
+    return cohort
 
 
 def _freeze(certification: Certification, *, reason: str) -> Cohort:

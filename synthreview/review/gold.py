@@ -31,6 +31,8 @@ from synthreview.review.models import (
     SlotState,
     Verdict,
 )
+from synthreview.trail.acts import Act
+from synthreview.trail.services import many, record
 
 OFFERED = 4
 ANSWER = {ImageState.APPROVED: Verdict.APPROVE, ImageState.REJECTED: Verdict.REJECT}
@@ -83,12 +85,19 @@ def choose(*, dataset: Dataset, images: Iterable[int], user: User) -> int:
                 "chosen_by": user,
             },
         )
+    if states:
+        record(Act.GOLD_CHOSEN, dataset, dataset=dataset.pk, after=many(states), by=user)
     return len(states)
 
 
+@transaction.atomic
 def retire(*, dataset: Dataset, images: Iterable[int]) -> int:
     """Show known answers to nobody from now on; what was said of them stays on record."""
-    return GoldImage.objects.filter(dataset=dataset, image__in=list(images)).update(is_retired=True)
+    known = GoldImage.objects.filter(dataset=dataset, image__in=list(images), is_retired=False)
+    keys = list(known.values_list("image", flat=True))
+    if keys:
+        record(Act.GOLD_RETIRED, dataset, dataset=dataset.pk, after=many(keys))
+    return GoldImage.objects.filter(image__in=keys).update(is_retired=True)
 
 
 # --- Among the cards ------------------------------------------------------------------

@@ -28,6 +28,8 @@ from synthreview.review.models import (
     ReviewSlot,
     SlotState,
 )
+from synthreview.trail.acts import Act
+from synthreview.trail.services import many, record
 
 SUGGESTED_FROM = 5  # decided images
 SUGGESTED_SHARE = 0.75  # of them rejected
@@ -170,6 +172,8 @@ def take_out(event: PutAside, reviews: QuerySet[ImageReview], *, reason: str) ->
     ImageReview.objects.filter(image__in=free).update(state=ImageState.REMOVED, put_aside=event)
     event.removed = len(free)
     event.save(update_fields=["removed"])
+    if event.created_by:  # what a rule finds has no person
+        record(Act.ASIDE_PUT, event, after=many(free, reason=reason), by=event.created_by)
     return len(free)
 
 
@@ -185,4 +189,5 @@ def take_back(event: PutAside) -> int:
     ReviewSlot.objects.filter(image__in=images, state=SlotState.REMOVED).update(
         state=SlotState.WAITING
     )
+    record(Act.ASIDE_BACK, event, before=many(images))
     return back.update(state=ImageState.PENDING)

@@ -22,6 +22,8 @@ from synthreview.review.models import (
 from synthreview.review.ranking.schedule import next_model_at
 from synthreview.review.ranking_models import Ranking, RankingCause, Replay
 from synthreview.scoring.models import MAIN_SCORER, ScorerVersion, ScoringPass
+from synthreview.trail.acts import Act
+from synthreview.trail.services import record
 from synthreview.work.models import WorkState
 from synthreview.work.services import enqueue_on_commit
 
@@ -45,7 +47,10 @@ def plan_rankings() -> list[Ranking]:
 
 def ask_for_ranking(dataset: Dataset) -> Ranking | None:
     """Plan a ranking now; None where one is planned already."""
-    return _plan(dataset, RankingCause.ASKED)
+    planned = _plan(dataset, RankingCause.ASKED)
+    if planned:
+        record(Act.RANKING_ASKED, planned)
+    return planned
 
 
 def _plan(dataset: Dataset, cause: RankingCause) -> Ranking | None:
@@ -64,6 +69,7 @@ def ask_for_replay(dataset: Dataset) -> Replay | None:
     try:
         with transaction.atomic():
             new = Replay.objects.create(dataset=dataset)
+            record(Act.REPLAY_ASKED, new)
             enqueue_on_commit([new])
     except IntegrityError:
         return None

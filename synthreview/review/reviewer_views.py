@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django import forms
 from django.contrib import messages
+from django.db import transaction
 from django.db.models import Q
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
@@ -22,6 +23,8 @@ from synthreview.review.models import Decision, GoldImage, ImageReview, Purpose
 from synthreview.review.reasons import reasons_for
 from synthreview.review.reviewers import review_stats
 from synthreview.review.sources import sources_of
+from synthreview.trail.acts import Act
+from synthreview.trail.services import facts, record
 
 GOLD_SHOWN = 24
 
@@ -39,6 +42,19 @@ class AssignmentForm(forms.ModelForm):  # type: ignore[type-arg]
         super().__init__(*args, **kwargs)  # type: ignore[arg-type]
         self.fields["classes"].queryset = dataset.classes.all()  # type: ignore[attr-defined]
         self.fields["daily_limit"].min_value = 1  # type: ignore[attr-defined]
+        self.before = self._asked(Membership.objects.get(pk=self.instance.pk))
+
+    def save(self, commit: bool = True) -> Membership:
+        with transaction.atomic():
+            saved: Membership = super().save(commit)
+            after = self._asked(saved)
+            record(Act.MEMBER_ASSIGNED, saved, before=self.before, after=after)
+        return saved
+
+    @staticmethod
+    def _asked(member: Membership) -> dict[str, object]:
+        classes = list(member.classes.values_list("name", flat=True))
+        return facts(member, "may_adjudicate", "daily_limit") | {"classes": classes}
 
 
 # --- The adjudicator's ------------------------------------------------------------------

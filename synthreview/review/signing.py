@@ -23,6 +23,8 @@ from synthreview.review.models import (
     Purpose,
     Signature,
 )
+from synthreview.trail.acts import Act
+from synthreview.trail.services import facts, record
 
 STATEMENT = (
     "I have reviewed the images of {dataset} that are approved, or answer for their review, and "
@@ -82,6 +84,8 @@ def sign(*, dataset: Dataset, user: User, name: str) -> Signature:
     )
     signature.seal = _seal(signature)
     signature.save()
+    signed = facts(signature, "name", "statement", "image_count", "digest")
+    record(Act.SIGNED, dataset, dataset=dataset.pk, after=signed, by=user)
     return signature
 
 

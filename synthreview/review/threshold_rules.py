@@ -42,6 +42,8 @@ from synthreview.review.thresholds import (
     steps_of,
 )
 from synthreview.scoring.models import Score, ScorerVersion
+from synthreview.trail.acts import Act
+from synthreview.trail.services import record
 
 LEAST_IMAGES = 50  # a smaller cell could not be certified with fewer audits than it has images
 BATCH = 200
@@ -186,6 +188,9 @@ def switch_on(*, dataset: Dataset, user: User) -> Thresholds:
     thresholds.suspended_because, thresholds.suspended_at = "", None
     thresholds.save()
     Thresholds.objects.filter(pk=thresholds.pk).update(changed_at=Now())
+    record(
+        Act.THRESHOLDS_ON, certification, after={"acknowledged": thresholds.acknowledged}, by=user
+    )
     return thresholds
 
 
@@ -197,6 +202,7 @@ def switch_off(*, dataset: Dataset, user: User) -> None:
     )
     for thresholds in open_ones:
         _end(thresholds.rules.filter(ended_at__isnull=True), "switched off")
+        record(Act.THRESHOLDS_OFF, thresholds.certification, by=user)
     open_ones.update(is_on=False, changed_by=user, changed_at=Now())
 
 

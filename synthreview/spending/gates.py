@@ -22,6 +22,8 @@ from synthreview.lib.outcomes import (
     TransientError,
 )
 from synthreview.spending.models import PaidWork, ServiceGate
+from synthreview.trail.acts import Act
+from synthreview.trail.services import record
 from synthreview.work.models import WorkState
 
 MINUTE = dt.timedelta(minutes=1)
@@ -125,11 +127,13 @@ def gate_of(service: str) -> ServiceGate | None:
     return gate if gate is not None and gate.is_closed else None
 
 
-def open_gate(service: str) -> bool:
-    """Let calls through again: a person says so. False where it was open."""
-    shut = ServiceGate.objects.filter(service=service)
-    return bool(
-        shut.exclude(needs_person=False, closed_until=None).update(
-            needs_person=False, closed_until=None, failures_in_a_row=0, reason=""
-        )
-    )
+@transaction.atomic
+def open_gate(service: str, *, dataset: int) -> bool:
+    """Let calls through again: a person says so, for this dataset's sake. False if it was open."""
+    gates = ServiceGate.objects.filter(service=service)
+    gate = gates.exclude(needs_person=False, closed_until=None).first()
+    if gate is None:
+        return False
+    record(Act.GATE_OPENED, gate, dataset=dataset, before={"reason": gate.reason})
+    gates.update(needs_person=False, closed_until=None, failures_in_a_row=0, reason="")
+    return True

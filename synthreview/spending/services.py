@@ -13,6 +13,8 @@ from synthreview.catalog.models import Dataset
 from synthreview.lib.money import dollars
 from synthreview.spending import spool
 from synthreview.spending.models import Budget, PaidWork
+from synthreview.trail.acts import Act
+from synthreview.trail.services import facts, many, record
 from synthreview.work.models import WorkState
 from synthreview.work.services import enqueue_on_commit, retry, work_models
 
@@ -38,9 +40,11 @@ def set_budget(dataset: Dataset, *, limit_micro_usd: int) -> Budget:
         raise OverBudgetError(
             f"{dollars(gone)} is spent or reserved already: the limit cannot lie below that."
         )
+    before = facts(budget, "limit_micro_usd")
     budget.limit_micro_usd = limit_micro_usd
     budget.overrun_micro_usd = 0
     budget.save(update_fields=["limit_micro_usd", "overrun_micro_usd"])
+    record(Act.BUDGET_SET, budget, before=before, after=facts(budget, "limit_micro_usd"))
     return budget
 
 
@@ -103,6 +107,9 @@ def resolve_unknown(dataset: Dataset, calls: Sequence[PaidWork], outcome: str) -
             )
     if outcome == Outcome.AGAIN:
         retry_paid(dataset, resolved)
+    if settled := [*found, *resolved]:
+        said = many([call.pk for call in settled], outcome=str(outcome))
+        record(Act.UNKNOWN_DECIDED, settled[0], dataset=dataset.pk, after=said)
     return taken_up + len(resolved)
 
 
@@ -183,4 +190,4 @@ def retry_paid(dataset: Dataset, calls: Sequence[PaidWork]) -> int:
         reserve(dataset, needed)
     else:
         Budget.objects.settle(dataset.pk, estimated_micro_usd=-needed, billed_micro_usd=0)
-    return retry(renewed)
+    return retry(renewed, dataset=dataset.pk)

@@ -16,6 +16,8 @@ from redis import Redis
 from redis.exceptions import RedisError
 from rq.job import Job
 
+from synthreview.trail.acts import Act
+from synthreview.trail.services import many, record
 from synthreview.work.models import DurableWork, WorkState
 
 logger = logging.getLogger(__name__)
@@ -123,8 +125,9 @@ def _enqueue_lost(model: type[DurableWork]) -> int:
     return len(lost)
 
 
-def retry(rows: Iterable[DurableWork]) -> int:
-    """Make failed work ready again, with fresh attempts; returns how many rows."""
+@transaction.atomic
+def retry(rows: Iterable[DurableWork], *, dataset: int) -> int:
+    """Make failed work of a dataset ready again, with fresh attempts; returns how many rows."""
     retried = []
     for row in rows:
         won = (
@@ -135,6 +138,9 @@ def retry(rows: Iterable[DurableWork]) -> int:
         if won:
             row.attempts = 0
             retried.append(row)
+    if retried:
+        keys = many([row.pk for row in retried])
+        record(Act.WORK_RETRIED, retried[0], dataset=dataset, after=keys)
     enqueue_on_commit(retried)
     return len(retried)
 

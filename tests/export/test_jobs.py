@@ -122,7 +122,7 @@ def test_a_changed_or_lost_list_is_never_written(package: Package) -> None:
         assert package.state == WorkState.FAILED
         assert "the frozen list" in package.error
         assert everything() == []
-        retry([package])
+        retry([package], dataset=package.export.dataset_id)
 
 
 # --- Writing --------------------------------------------------------------------------
@@ -194,7 +194,7 @@ def test_a_failed_package_can_be_written_again(package: Package) -> None:
     assert package.state == WorkState.FAILED
     assert str(original.parent) not in package.error
     original.write_bytes(data)
-    assert retry([package]) == 1
+    assert retry([package], dataset=package.export.dataset_id) == 1
     write_package(package.pk)
     package.refresh_from_db()
     assert package.state == WorkState.DONE

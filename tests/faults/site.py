@@ -199,7 +199,7 @@ class Site:
             if gate is None:
                 continue
             if gate.needs_person or seconds_until(gate.closed_until) > LONGEST_PAUSE_S:
-                open_gate(service_of(alias))
+                open_gate(service_of(alias), dataset=0)
                 waiting = Call.objects.filter(state=WorkState.READY, run__generator=alias)
                 waiting.update(due_at=Now())
 

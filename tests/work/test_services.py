@@ -232,8 +232,8 @@ def test_a_person_retries_failed_work_with_fresh_attempts(
     failed = ready_call(state=WorkState.FAILED, attempts=3, error="broken", settled_at=Now())
     done = ready_call(state=WorkState.DONE)
     with django_capture_on_commit_callbacks(execute=True):
-        assert retry([failed, done]) == 1
-        assert retry([failed]) == 0  # a double click
+        assert retry([failed, done], dataset=failed.run.dataset_id) == 1
+        assert retry([failed], dataset=failed.run.dataset_id) == 0  # a double click
     failed.refresh_from_db()
     assert (failed.state, failed.attempts, failed.error) == (WorkState.READY, 0, "")
     assert failed.settled_at is None

@@ -10,14 +10,13 @@ from __future__ import annotations
 import csv
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 from synthreview.export.writers.base import ExportEntry, ExportFacts, Layout
 from synthreview.export.writers.bundle import Bundle, place
 from synthreview.export.writers.columns import COLUMNS, flat_row
+from synthreview.lib.cells import safe_cell
 
 TABLE = "labels.csv"
-FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 LAYOUT = Layout(
     contents=(
         ("images/SPLIT/CLASS/FILE", "the images"),
@@ -44,13 +43,6 @@ class CsvWriter:
                     bundle.add(entry, name)
                     cells = [name, entry.split, entry.class_name, bundle.label(entry)]
                     cells += flat_row(entry).values()
-                    table.writerow(map(harmless, cells))
+                    table.writerow([safe_cell(c) if isinstance(c, str) else c for c in cells])
             bundle.add_file(TABLE)
             bundle.finish(LAYOUT)
-
-
-def harmless(cell: Any) -> Any:
-    """Return a cell that no spreadsheet takes for a formula; numbers stay numbers."""
-    if isinstance(cell, str) and cell.startswith(FORMULA):
-        return f"'{cell}"
-    return cell
