@@ -25,6 +25,7 @@ from synthreview.lib.servers import (
     start_postgres,
     start_valkey,
 )
+from tests.migrated import copy_sqlite, postgres_template
 from tests.prepare import BROWSER_ARGUMENTS, system_browser
 
 if TYPE_CHECKING:
@@ -129,29 +130,22 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.fixture(scope="session")
 def django_db_modify_db_settings(django_db_modify_db_settings: None) -> None:
-    """Keep SQLite's test database in a file: in memory it knows no second process, no WAL."""
+    """Start from a migrated copy. SQLite's is a file: in memory it knows no second process."""
     from django.conf import settings
 
     database = settings.DATABASES["default"]
+    test = database.setdefault("TEST", {})
     if database["ENGINE"].endswith("sqlite3"):
-        database.setdefault("TEST", {})["NAME"] = str(settings.DATA_DIR / "test.sqlite3")
+        test["NAME"] = str(settings.DATA_DIR / "test.sqlite3")
+        copy_sqlite(Path(test["NAME"]))
+    else:
+        test["TEMPLATE"] = postgres_template(os.environ["DATABASE_URL"])
 
 
 @pytest.fixture(scope="session")
-def django_db_setup(django_db_setup: None) -> None:
-    """Let tests with transactions empty their tables, which the trail's triggers refuse."""
-    from django.db import connection
-
-    from synthreview.trail import guard
-
-    flush = connection.ops.execute_sql_flush
-
-    def flush_past_the_guard(statements: list[str]) -> None:
-        guard.remove(connection, "trail_entry")
-        flush(statements)
-        guard.install(connection, "trail_entry")
-
-    connection.ops.execute_sql_flush = flush_past_the_guard
+def django_db_keepdb(django_db_keepdb: bool) -> bool:
+    """Take SQLite's copy for what it is; it goes with the run's folder."""
+    return django_db_keepdb or os.environ["DATABASE_URL"].startswith("sqlite")
 
 
 # --- Each test ----------------------------------------------------------------
