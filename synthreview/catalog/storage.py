@@ -25,16 +25,20 @@ def blobs() -> FileBlobs:
     return _blobs_at(settings.BLOBS_DIR)
 
 
-def store_image(data: bytes, decoded: DecodedImage | None = None) -> tuple[str, DecodedImage]:
+def store_image(data: bytes) -> tuple[str, DecodedImage]:
     """Check and store an original and its renditions; return its sha256 and pixels.
 
     The original is kept byte for byte (re-saving would strip a provider's marks); the
-    browser only ever gets the re-encoded renditions. Who has the picture `decoded` already
-    gives it, and it is not decoded again. Raises BadImageError, OSError.
+    browser only ever gets the re-encoded renditions. Raises BadImageError, OSError.
     """
-    decoded = decoded or decode(data)
+    decoded = decode(data)
     sha256 = blobs().put(data)
+    store_renditions(sha256, decoded)
+    return sha256, decoded
+
+
+def store_renditions(sha256: str, decoded: DecodedImage) -> None:
+    """Store what browsers get of an original that is in the store. Raises OSError."""
     for name, long_side_px in RENDITIONS_PX.items():
         if not blobs().exists(sha256, name):
             blobs().put_variant(sha256, name, rendition(decoded.pixels, long_side_px))
-    return sha256, decoded

@@ -6,6 +6,7 @@ import datetime as dt
 import time
 import uuid
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -29,6 +30,7 @@ from synthreview.generation.services import (
     segmenter,
     source_size,
 )
+from synthreview.lib.blobs import side_by_side
 from synthreview.lib.images import BadImageError, DecodedImage, decode
 from synthreview.lib.outcomes import PermanentError, UnusableAnswerError
 from synthreview.spending.performing import perform
@@ -152,7 +154,7 @@ def as_spooled(result: DrawResult, at_hand: AtHand) -> dict[str, Any]:
 
     `at_hand` gets them too, by their checksums, for whoever makes rows of them at once.
     """
-    names = [storage.blobs().put(image.data) for image in result.images]
+    names = side_by_side(storage.blobs().put, [image.data for image in result.images])
     at_hand.update(zip(names, result.images, strict=True))
     return {
         "model": result.model,
@@ -183,12 +185,14 @@ def _keep(call: Call, answer: dict[str, Any], *, at_hand: AtHand) -> Callable[[]
         )
     family = _family_of(call)
     try:
-        images = [
-            _image_of(call, position, answer, entry, family, at_hand)
-            for position, entry in enumerate(answer["images"])
-        ]
+        pictures = side_by_side(partial(_picture_of, at_hand=at_hand), answer["images"])
     except BadImageError as error:
         raise UnusableAnswerError(f"The generator's image could not be used: {error}.") from error
+
+    images = [
+        _image_of(call, position, answer, entry, picture, family)
+        for position, (entry, picture) in enumerate(zip(answer["images"], pictures, strict=True))
+    ]
 
     def write_rows() -> None:
         GeneratedImage.objects.bulk_create(images)
@@ -199,6 +203,26 @@ def _keep(call: Call, answer: dict[str, Any], *, at_hand: AtHand) -> Callable[[]
         )
 
     return write_rows
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """What an image's row says of its file."""
+
+    media_type: str
+    byte_count: int
+    width: int
+    height: int
+
+
+def _picture_of(entry: dict[str, Any], *, at_hand: AtHand) -> Picture:
+    """Make the renditions of a spooled image. Raises BadImageError, OSError."""
+    sha256 = entry["sha256"]
+    drawn = at_hand.get(sha256)
+    data = drawn.data if drawn else storage.blobs().read(sha256)
+    decoded = (_decoded(drawn) if drawn else None) or decode(data)
+    storage.store_renditions(sha256, decoded)
+    return Picture(decoded.media_type, len(data), decoded.width, decoded.height)
 
 
 def _decoded(drawn: DrawnImage) -> DecodedImage | None:
@@ -226,14 +250,9 @@ def _image_of(
     position: int,
     answer: dict[str, Any],
     entry: dict[str, Any],
+    picture: Picture,
     family: uuid.UUID | None,
-    at_hand: AtHand,
 ) -> GeneratedImage:
-    if drawn := at_hand.get(entry["sha256"]):
-        data, decoded = drawn.data, _decoded(drawn)
-    else:
-        data, decoded = storage.blobs().read(entry["sha256"]), None
-    sha256, decoded = storage.store_image(data, decoded)
     return GeneratedImage(
         dataset_id=call.run.dataset_id,
         run=call.run,
@@ -249,10 +268,10 @@ def _image_of(
         seed=entry["seed"],
         revised_prompt=entry["revised_prompt"],
         facts=entry["facts"],
-        sha256=sha256,
-        media_type=decoded.media_type,
-        byte_count=len(data),
-        width=decoded.width,
-        height=decoded.height,
+        sha256=entry["sha256"],
+        media_type=picture.media_type,
+        byte_count=picture.byte_count,
+        width=picture.width,
+        height=picture.height,
         family=family or uuid.uuid4(),
     )

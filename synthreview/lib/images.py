@@ -86,12 +86,15 @@ def rendition(image: Image.Image, long_side_px: int) -> bytes:
     """Return JPEG bytes of at most that size, without any metadata.
 
     JPEG is written six times as fast as WebP and a third larger; every image gets two. Hamming
-    scales down in less than half of Lanczos' time, and to look at there is no difference.
+    scales down in less than half of Lanczos' time, and to look at there is no difference. In
+    thumbnails nobody judges an edge: box filter and halved colour take two thirds of the time.
     """
+    is_thumb = long_side_px <= RENDITIONS_PX[THUMB]
     small = image
     if max(image.size) > long_side_px:
         small = image.copy()
-        small.thumbnail((long_side_px, long_side_px), Image.Resampling.HAMMING, reducing_gap=2.0)
+        by = Image.Resampling.BOX if is_thumb else Image.Resampling.HAMMING
+        small.thumbnail((long_side_px, long_side_px), by, reducing_gap=2.0)
     buffer = io.BytesIO()
-    small.save(buffer, "JPEG", quality=90, subsampling=0)
+    small.save(buffer, "JPEG", quality=90, subsampling="4:2:0" if is_thumb else "4:4:4")
     return buffer.getvalue()

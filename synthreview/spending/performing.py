@@ -129,7 +129,7 @@ def _settle(
     billed_micro_usd: int = 0,
     **fields: Any,
 ) -> bool:
-    with transaction.atomic():
+    with transaction.atomic(savepoint=False):
         # Beside what an earlier try of the same call may have cost.
         won: bool = type(row)._default_manager.settle(
             row.pk,

@@ -6,6 +6,7 @@ import contextlib
 import logging
 import socket
 from collections.abc import Iterable
+from functools import cache
 
 import django_rq
 from django.apps import apps
@@ -15,6 +16,7 @@ from django.db.models.functions import Now
 from redis import Redis
 from redis.exceptions import RedisError
 from rq.job import Job
+from rq.queue import Queue
 
 from synthreview.trail.acts import Act
 from synthreview.trail.services import many, record
@@ -53,9 +55,15 @@ def _enqueue_or_leave(rows: list[DurableWork]) -> None:
         logger.warning("Redis does not answer (%s); the sweeper will enqueue", error)
 
 
+@cache
+def _queue(name: str) -> Queue:
+    """Return a queue with its connections: opening one takes longer than what it is opened for."""
+    return django_rq.get_queue(name)
+
+
 def enqueue(row: DurableWork) -> None:
     """Send one row's key to its queue. Raises RedisError."""
-    django_rq.get_queue(row.QUEUE).enqueue_call(row.JOB, args=(row.pk,), job_id=job_id(row))
+    _queue(row.QUEUE).enqueue_call(row.JOB, args=(row.pk,), job_id=job_id(row))
 
 
 def withdraw(row: DurableWork) -> None:
@@ -65,7 +73,7 @@ def withdraw(row: DurableWork) -> None:
     claimed the row, the sweeper sends the key again.
     """
     with contextlib.suppress(RedisError):
-        queue = django_rq.get_queue(row.QUEUE)
+        queue = _queue(row.QUEUE)
         with queue.connection.pipeline() as pipe:
             # Done in order, the key lies near the head, where the search begins.
             pipe.lrem(queue.key, 1, job_id(row))
@@ -118,7 +126,7 @@ def _enqueue_lost(model: type[DurableWork]) -> int:
     due = list(model._default_manager.due().order_by("due_at", "pk")[:SWEEP_LIMIT])
     if not due:
         return 0
-    waiting = set(django_rq.get_queue(model.QUEUE).get_job_ids())
+    waiting = set(_queue(model.QUEUE).get_job_ids())
     lost = [row for row in due if job_id(row) not in waiting]
     for row in lost:
         enqueue(row)

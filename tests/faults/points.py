@@ -13,6 +13,7 @@ import os
 import pkgutil
 import resource
 import signal
+import threading
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -53,7 +54,7 @@ POINTS = {
     "spooled": Point(f"{SPENDING}.performing.spool.write", after=True),
     "a rendition written, without its name": Point("pathlib.Path.replace", only="/blobs/thumb/"),
     "half of the renditions made": Point(
-        "synthreview.catalog.storage.store_image", after=True, nth=1
+        "synthreview.catalog.storage.store_renditions", after=True, nth=1
     ),
     "settled, no rows": Point(f"{SPENDING}.performing._settle", after=True),
     "rows written, not committed": Point(f"{JOBS}.GeneratedImage.objects.bulk_create", after=True),
@@ -70,6 +71,7 @@ class Plans:
         self.folder = folder
         self.call_pk = 0
         self.seen: Counter[str] = Counter()
+        self.one_at_a_time = threading.RLock()  # files are written side by side
 
     def begin(self, call_pk: int) -> None:
         self.call_pk = call_pk
@@ -80,16 +82,17 @@ class Plans:
         path = self.folder / f"{self.call_pk}.json"
         if not self.call_pk or point.only not in first_arguments:
             return
-        self.seen[name] += 1
-        if self.seen[name] < point.nth:
-            return
-        try:
-            plan = json.loads(path.read_text())
-        except FileNotFoundError:
-            return
-        if plan["point"] != name:
-            return
-        path.unlink()
+        with self.one_at_a_time:
+            self.seen[name] += 1
+            if self.seen[name] < point.nth:
+                return
+            try:
+                plan = json.loads(path.read_text())
+            except FileNotFoundError:
+                return
+            if plan["point"] != name:
+                return
+            path.unlink()
         if plan["victim"] == "worker":
             os.kill(os.getppid(), signal.SIGKILL)
         os.kill(os.getpid(), signal.SIGKILL)
@@ -160,11 +163,12 @@ def _let_disk_fill(plans: Plans) -> None:
         if not plans.is_full(path):
             write(path, data)
             return
-        resource.setrlimit(resource.RLIMIT_FSIZE, (len(data) // 2, hard))
-        try:
-            write(path, data)
-        finally:
-            resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
+        with plans.one_at_a_time:  # the limit is the whole process's
+            resource.setrlimit(resource.RLIMIT_FSIZE, (len(data) // 2, hard))
+            try:
+                write(path, data)
+            finally:
+                resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
 
     blobs.write_atomically = short_of_room
     spool.write_atomically = short_of_room

@@ -135,7 +135,7 @@ def test_a_drawn_image_is_decoded_once_at_most(
         decoded.append(data)
         return decode(data)
 
-    monkeypatch.setattr(storage, "decode", counted)
+    monkeypatch.setattr(jobs, "decode", counted)
     draw_call(only_call(run).pk)
     assert decoded == [tiny_png(8)]
     for image, number in zip(run.calls.get().images.order_by("position"), (7, 8), strict=True):
@@ -427,13 +427,13 @@ def test_a_full_disk_after_the_spool_is_tried_again(
 ) -> None:
     """The answer lies in the spool, so drawing goes on from there once there is room."""
     run = make_ready()
-    whole = storage.store_image
+    whole = storage.store_renditions
 
     def full(*_: object) -> None:
-        monkeypatch.setattr(storage, "store_image", whole)
+        monkeypatch.setattr(storage, "store_renditions", whole)
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(storage, "store_image", full)
+    monkeypatch.setattr(storage, "store_renditions", full)
     draw_call(only_call(run).pk)
     make_due(run)
     draw_call(only_call(run).pk)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import time
 from pathlib import Path
 
 import pytest
 
-from synthreview.lib.blobs import FileBlobs, write_atomically
+from synthreview.lib.blobs import FileBlobs, side_by_side, write_atomically
 
 DATA = b"pixels" * 1000
 SHA256 = hashlib.sha256(DATA).hexdigest()
@@ -85,3 +86,28 @@ def test_a_full_disk_leaves_the_old_content(
         write_atomically(path, b"new")
     assert path.read_bytes() == b"old"
     assert files_in(tmp_path) == [path]
+
+
+# --- Several at once --------------------------------------------------------------------
+
+
+def test_files_side_by_side_come_back_in_order(tmp_path: Path) -> None:
+    blobs = FileBlobs(tmp_path)
+    several = [bytes([number]) * 1000 for number in range(9)] + [DATA, DATA]
+    names = side_by_side(blobs.put, several)
+    assert [blobs.read(name) for name in names] == several
+    assert len(files_in(tmp_path)) == 10
+
+
+def test_one_of_several_fails_when_the_others_have_ended(tmp_path: Path) -> None:
+    written: list[int] = []
+
+    def write(number: int) -> None:
+        if number == 0:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        time.sleep(0.01)
+        written.append(number)
+
+    with pytest.raises(OSError, match="No space"):
+        side_by_side(write, range(4))
+    assert sorted(written) == [1, 2, 3]
