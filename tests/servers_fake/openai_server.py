@@ -1,8 +1,9 @@
 """A server that speaks the text side of the OpenAI API, for tests; nothing leaves the machine.
 
-Each request is checked against the SDK's own request types, extra fields forbidden, and each
-answer against its response types: where OpenAI's contract moves, so does this. Chat, models,
-files and fine-tuning jobs are answered; `script` makes the next chat requests go wrong.
+Each request (chat, files, fine-tuning jobs and their lists) is checked against the SDK's own
+request types by `contract`, unknown fields forbidden at every depth, and each answer against its
+response types: where OpenAI's contract moves, so does this. `script` makes the next chat requests
+go wrong.
 
 `python -m tests.servers_fake.openai_server --port 8001` runs it as a process of its own.
 """
@@ -22,14 +23,21 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
+from urllib.parse import parse_qsl
 
-import pydantic
 from openai.pagination import SyncCursorPage, SyncPage
-from openai.types import FileObject, Model
+from openai.types import FileObject, Model, file_create_params
 from openai.types.chat import ChatCompletion
 from openai.types.chat import completion_create_params as chat_params
-from openai.types.fine_tuning import FineTuningJob, FineTuningJobEvent, job_create_params
+from openai.types.fine_tuning import (
+    FineTuningJob,
+    FineTuningJobEvent,
+    job_create_params,
+    job_list_events_params,
+    job_list_params,
+)
 
+from tests.servers_fake.contract import Contract
 from tests.servers_fake.vision import look
 
 Body = dict[str, Any]
@@ -39,13 +47,19 @@ EXTRA_FIELDS = {"top_k", "repeat_penalty"}
 STRICT_KEYS = {"type", "properties", "required", "additionalProperties", "items", "enum"}
 
 
-def checker(params: Any) -> pydantic.TypeAdapter[Any]:
-    params.__pydantic_config__ = {"extra": "forbid"}
-    return pydantic.TypeAdapter(params)
-
-
-CHAT_REQUEST = checker(chat_params.CompletionCreateParamsNonStreaming)
-JOB_REQUEST = checker(job_create_params.JobCreateParams)
+# Bounds of the published schema (openai/openai-openapi), which the SDK's types leave out.
+CHAT_REQUEST = Contract(
+    chat_params.CompletionCreateParamsNonStreaming,
+    {"messages": (1, 10_000), "n": (1, 128), "top_logprobs": (0, 20), "temperature": (0, 2)},
+)
+JOB_REQUEST = Contract(
+    job_create_params.JobCreateParams,
+    {"seed": (0, 2**31 - 1), "suffix": (1, 64), "n_epochs": (1, 50)},
+)
+FILE_REQUEST = Contract(file_create_params.FileCreateParams)
+JOBS_QUERY = Contract(job_list_params.JobListParams)
+EVENTS_QUERY = Contract(job_list_events_params.JobListEventsParams)
+SCHEMA_NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 
 
 @dataclass(frozen=True)
@@ -167,12 +181,10 @@ class FakeOpenAI:
 
     def chat(self, body: Body) -> Reply:
         self.chats.append(body)
-        for name in EXTRA_FIELDS & set(body):
-            body.pop(name)
         try:
-            list(CHAT_REQUEST.validate_python(body)["messages"])  # iterables are checked lazily
+            CHAT_REQUEST.check({k: v for k, v in body.items() if k not in EXTRA_FIELDS})
             check_strict(body.get("response_format"))
-        except (pydantic.ValidationError, ValueError) as wrong:
+        except ValueError as wrong:
             return error(400, f"Invalid request: {wrong}", "invalid_request_error")
         if body["model"] not in self.models:
             return error(404, f"The model `{body['model']}` does not exist", "model_not_found")
@@ -233,8 +245,14 @@ class FakeOpenAI:
 
     def upload(self, data: bytes, content_type: str) -> Reply:
         parts = multipart(data, content_type)
-        if parts.get("purpose") != b"fine-tune" or "file" not in parts:
-            return error(400, f"A file and its purpose are needed: {sorted(parts)}", None)
+        try:
+            FILE_REQUEST.check(
+                {name: part if name == "file" else part.decode() for name, part in parts.items()}
+            )
+        except ValueError as wrong:
+            return error(400, f"Invalid request: {wrong}", "invalid_request_error")
+        if parts["purpose"] != b"fine-tune":
+            return error(400, "This server takes files for fine-tuning alone", None)
         name = f"file-{next(self._ids)}"
         self.files[name] = parts["file"]
         body = {
@@ -251,8 +269,8 @@ class FakeOpenAI:
 
     def create_job(self, body: Body) -> Reply:
         try:
-            JOB_REQUEST.validate_python(body)
-        except pydantic.ValidationError as wrong:
+            JOB_REQUEST.check(body)
+        except ValueError as wrong:
             return error(400, f"Invalid request: {wrong}", "invalid_request_error")
         if body["training_file"] not in self.files:
             return error(404, "No such File object", "not_found")
@@ -308,7 +326,22 @@ class FakeOpenAI:
         self.jobs[name]["status"] = "cancelled"
         return self._job(name)
 
-    def events(self, name: str, after: str, limit: int) -> Reply:
+    def list_jobs(self, query: Body) -> Reply:
+        try:
+            JOBS_QUERY.check(query)
+        except ValueError as wrong:
+            return error(400, f"Invalid request: {wrong}", "invalid_request_error")
+        rows, limit = list(self.jobs.values())[::-1], query.get("limit", 20)
+        page = {"object": "list", "data": rows[:limit], "has_more": len(rows) > limit}
+        SyncCursorPage[FineTuningJob].model_validate(page)
+        return Reply(body=page)
+
+    def events(self, name: str, query: Body) -> Reply:
+        try:
+            EVENTS_QUERY.check(query)
+        except ValueError as wrong:
+            return error(400, f"Invalid request: {wrong}", "invalid_request_error")
+        after, limit = query.get("after", ""), query.get("limit", 20)
         steps = ["Created", *(f"Step {n}/3: training loss={3 - n}.0" for n in range(1, 4))]
         rows = [
             {
@@ -344,17 +377,16 @@ class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def do_GET(self) -> None:
-        fake, (path, _, query) = self.server_state, self.path.partition("?")
+        fake, (path, _, text) = self.server_state, self.path.partition("?")
+        query = {k: int(v) if v.isdecimal() else v for k, v in parse_qsl(text)}
         if found := re.fullmatch(r"/v1/fine_tuning/jobs/([\w-]+)/events", path):
-            values = dict(pair.partition("=")[::2] for pair in query.split("&"))
-            name, after = found[1], values.get("after", "")
-            self._answer(lambda: fake.events(name, after, int(values.get("limit", 20))))
+            name = found[1]
+            self._answer(lambda: fake.events(name, query))
         elif found := re.fullmatch(r"/v1/fine_tuning/jobs/([\w-]+)", path):
             name = found[1]
             self._answer(lambda: fake.poll(name))
         elif path == "/v1/fine_tuning/jobs":
-            page = {"object": "list", "data": list(fake.jobs.values())[::-1], "has_more": False}
-            self._answer(lambda: Reply(body=page))
+            self._answer(lambda: fake.list_jobs(query))
         elif path == "/v1/models":
             self._answer(fake.list_models)
         else:
@@ -420,8 +452,11 @@ def check_strict(form: Body | None) -> None:
         elif schema["type"] == "array":
             check(schema["items"], f"{where}[]")
 
-    if form and form["type"] == "json_schema" and form["json_schema"].get("strict"):
-        check(form["json_schema"]["schema"], "schema")
+    if form and form["type"] == "json_schema":
+        if not SCHEMA_NAME.fullmatch(form["json_schema"]["name"]):
+            raise ValueError("The schema's name holds more than letters, digits, _ and -")
+        if form["json_schema"].get("strict"):
+            check(form["json_schema"]["schema"], "schema")
 
 
 def file_fault(data: bytes, method: Body | None) -> str:

@@ -9,6 +9,8 @@ import subprocess
 import sys
 import time
 import traceback
+import urllib.error
+import urllib.request
 from collections.abc import Iterator
 from decimal import Decimal
 from email.utils import formatdate
@@ -441,3 +443,75 @@ def test_health_says_what_is_missing(server: FakeOpenAI) -> None:
     assert "No model is named" in author(server, model="").health()[0]
     server.needs_key = "x"
     assert "wants a key" in author(server).health()[0]
+
+
+# --- The server of these tests ---------------------------------------------------------
+
+
+GOOD_CHAT: dict[str, Any] = {"model": "test-model", "messages": [{"role": "user", "content": "x"}]}
+GOOD_JOB = {"model": "test-model", "training_file": "file-1"}
+
+
+@pytest.mark.parametrize(
+    ("request_of", "wrong", "words"),
+    [
+        ("chat/completions", GOOD_CHAT | {"top": 1}, "top: Extra inputs"),
+        ("chat/completions", GOOD_CHAT | {"messages": []}, "messages: 0 is not between"),
+        ("chat/completions", {"model": "test-model"}, "messages: Field required"),
+        (
+            "chat/completions",
+            GOOD_CHAT | {"messages": [{"role": "user", "content": "x", "style": "y"}]},
+            "style: Extra inputs",
+        ),
+        (
+            "chat/completions",
+            GOOD_CHAT
+            | {"messages": [{"role": "user", "content": [{"type": "text", "words": "x"}]}]},
+            "words: Extra inputs",
+        ),
+        ("chat/completions", GOOD_CHAT | {"seed": "7"}, "seed: Input should be a valid integer"),
+        (
+            "chat/completions",
+            GOOD_CHAT
+            | {"response_format": {"type": "json_schema", "json_schema": {"name": "my captions"}}},
+            "more than letters",
+        ),
+        ("fine_tuning/jobs", {"model": "test-model"}, "training_file: Field required"),
+        ("fine_tuning/jobs", GOOD_JOB | {"epochs": 3}, "epochs: Extra inputs"),
+        ("fine_tuning/jobs", GOOD_JOB | {"seed": 2**31}, "seed: 2147483648 is not between"),
+        (
+            "fine_tuning/jobs",
+            GOOD_JOB | {"method": {"type": "dpo", "dpo": {"hyperparameters": {"n_epoch": 3}}}},
+            "method.dpo.hyperparameters.n_epoch: Extra inputs",
+        ),
+    ],
+)
+def test_the_server_refuses_what_openais_contract_does(
+    server: FakeOpenAI, request_of: str, wrong: Any, words: str
+) -> None:
+    """What is sent is only as well checked as this server checks it."""
+    sent = urllib.request.Request(f"{server.base_url}/{request_of}", json.dumps(wrong).encode())
+    with pytest.raises(urllib.error.HTTPError) as caught:
+        urllib.request.urlopen(sent)
+    told = json.load(caught.value)["error"]
+    assert (caught.value.code, told["code"]) == (400, "invalid_request_error")
+    assert words in told["message"]
+
+
+@pytest.mark.parametrize(
+    ("parts", "words"),
+    [
+        ({"purpose": "fine-tune"}, "file: Field required"),
+        ({"purpose": "tuning", "file": "x"}, "purpose: Input should be"),
+        ({"purpose": "fine-tune", "file": "x", "name": "y"}, "name: Extra inputs"),
+    ],
+)
+def test_the_server_refuses_uploads_that_openais_contract_does(
+    server: FakeOpenAI, parts: dict[str, str], words: str
+) -> None:
+    body = "".join(
+        f'--b\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{text}\r\n'
+        for name, text in parts.items()
+    )
+    answer = server.upload(f"{body}--b--\r\n".encode(), "multipart/form-data; boundary=b")
+    assert (answer.status, words in answer.body["error"]["message"]) == (400, True)
