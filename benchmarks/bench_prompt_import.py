@@ -1,17 +1,24 @@
-"""Measure an import of prompts: time and memory at 1,000, 10,000 and 100,000 lines.
+"""Measure an import of prompts: time, memory, and how long others wait, up to 100,000 lines.
 
 Run from the repository: python benchmarks/bench_prompt_import.py [lines ...]. It makes a database
-of its own in a temporary folder (SQLite, unless DATABASE_URL names an empty one).
+of its own in a temporary folder (SQLite, unless DATABASE_URL names an empty one). Meanwhile another
+process writes a row every 10 ms, as reviewers do; "waits s" is the longest that one of these took.
 """
 
 from __future__ import annotations
 
 import os
 import resource
+import subprocess
 import sys
 import tempfile
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+WRITER = "--writer"
 
 
 def main(sizes: list[int]) -> None:
@@ -23,7 +30,7 @@ def main(sizes: list[int]) -> None:
 
     call_command("migrate", verbosity=0)
     folder = Path(os.environ["SYNTHREVIEW_DATA"])
-    heads = ("prompts", "check s", "import s", "again s", "export s", "peak MB")
+    heads = ("prompts", "check s", "import s", "waits s", "again s", "export s", "peak MB")
     print("".join(f"{head:>10}" for head in heads))
     for size in sizes:
         dataset = create_dataset(name=f"Benchmark {size}")
@@ -34,11 +41,17 @@ def main(sizes: list[int]) -> None:
             for n in range(size):
                 file.write(f"A car on street {n} in the rain,car,environment,in the rain,draft\n")
         seconds = []
-        for verb in (check_file, import_prompts, import_prompts):
+        began = time.perf_counter()
+        check_file(dataset=dataset, path=path)
+        seconds.append(time.perf_counter() - began)
+        with another_writer() as waits:
             began = time.perf_counter()
-            report = verb(dataset=dataset, path=path)
+            assert import_prompts(dataset=dataset, path=path).stored == size
             seconds.append(time.perf_counter() - began)
-        assert report.already_there == size
+        seconds += waits
+        began = time.perf_counter()
+        assert import_prompts(dataset=dataset, path=path).already_there == size
+        seconds.append(time.perf_counter() - began)
         began = time.perf_counter()
         assert sum(1 for _ in export_prompts(dataset=dataset, kind="csv")) == size + 1
         seconds.append(time.perf_counter() - began)
@@ -46,12 +59,50 @@ def main(sizes: list[int]) -> None:
         print(f"{size:10,}" + "".join(f"{s:10.2f}" for s in seconds) + f"{peak:10.0f}", flush=True)
 
 
-if __name__ == "__main__":
-    with tempfile.TemporaryDirectory() as data:
-        os.environ["SYNTHREVIEW_DATA"] = data
-        os.environ["DJANGO_SETTINGS_MODULE"] = "synthreview.settings"
-        sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-        import django
+@contextmanager
+def another_writer() -> Iterator[list[float]]:
+    """Write from another process meanwhile; the list then holds the longest wait in seconds."""
+    waits = list[float]()
+    command = [sys.executable, __file__, WRITER]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as writer:
+        assert writer.stdin
+        assert writer.stdout
+        writer.stdout.readline()  # it has begun
+        try:
+            yield waits
+        finally:
+            writer.stdin.close()
+            waits.append(float(writer.stdout.readline()))
 
+
+def write_on() -> None:
+    """Write a row every 10 ms until the input ends; print when it begins, and the longest wait."""
+    from synthreview.accounts.models import User
+
+    user, _ = User.objects.get_or_create(username="writer")
+    is_over = threading.Event()
+    threading.Thread(target=lambda: (sys.stdin.read(), is_over.set()), daemon=True).start()
+    print("writing", flush=True)
+    longest = 0.0
+    while not is_over.wait(0.01):
+        began = time.perf_counter()
+        User.objects.filter(pk=user.pk).update(first_name=str(began)[:20])
+        longest = max(longest, time.perf_counter() - began)
+    print(longest, flush=True)
+
+
+if __name__ == "__main__":
+    sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+    import django
+
+    os.environ["DJANGO_SETTINGS_MODULE"] = "synthreview.settings"
+    if sys.argv[1:] == [WRITER]:
         django.setup()
-        main([int(size) for size in sys.argv[1:]] or [1_000, 10_000, 100_000])
+        write_on()
+    else:
+        with tempfile.TemporaryDirectory() as data:
+            os.environ["SYNTHREVIEW_DATA"] = data
+            django.setup()
+            main([int(size) for size in sys.argv[1:]] or [1_000, 10_000, 100_000])
