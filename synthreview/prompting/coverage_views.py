@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from django.http import HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import render
@@ -14,6 +14,7 @@ from synthreview.catalog.models import Dataset, LabelClass
 from synthreview.catalog.pages import open_dataset
 from synthreview.prompting.coverage import Coverage
 from synthreview.prompting.covering import stored_coverages
+from synthreview.prompting.forms import MAX_COUNT
 from synthreview.prompting.planning import drawable
 from synthreview.prompting.techniques import TECHNIQUES, WRITTEN
 from synthreview.prompting.wishes import Wish
@@ -29,7 +30,7 @@ class Covered:
 
     label_class: LabelClass
     coverage: Coverage
-    ask_url: str
+    ask_url: str = ""
 
     @property
     def axes(self) -> list[tuple[str, int, int, list[str]]]:
@@ -65,10 +66,13 @@ def coverage(request: HttpRequest, slug: str) -> HttpResponse:
         rows = _rows(dataset, technique, varied)
     except ValueError as error:  # no class with a look, no label for adversarial prompts
         problem = str(error)
+    gaps = [row for row in rows if row.coverage.gaps]
     context |= {
+        "ask_all_url": _ask_url(dataset, technique, varied, gaps) if len(gaps) > 1 else "",
         "techniques": [TECHNIQUES[key] for key in WRITTEN],
         "technique": TECHNIQUES[technique],
         "axes": [(name, name in varied) for name in sorted(known)],
+        "varied": varied,
         "rows": rows,
         "problem": problem,
     }
@@ -83,13 +87,19 @@ def _rows(dataset: Dataset, technique: str, varied: Sequence[str]) -> list[Cover
         count=0,
         axes=tuple(varied) or None,
     )
-    studio = reverse("prompts-write", args=[dataset.slug])
-    found = []
-    for label_class, covered in stored_coverages(wish):
-        query = QueryDict(mutable=True)
-        query["technique"], query["fills_gaps"] = technique, "on"
-        query["classes"] = str(label_class.pk)
-        query.setlist("varied", list(varied))
-        query["count"] = str(max(1, min(len(covered.gaps), MOST_ASKED)))
-        found.append(Covered(label_class, covered, f"{studio}?{query.urlencode()}"))
-    return found
+    rows = [Covered(label_class, found) for label_class, found in stored_coverages(wish)]
+    return [replace(row, ask_url=_ask_url(dataset, technique, varied, [row])) for row in rows]
+
+
+def _ask_url(
+    dataset: Dataset, technique: str, varied: Sequence[str], rows: Sequence[Covered]
+) -> str:
+    """Return the studio's address, filled in to ask for what is missing of these classes."""
+    query = QueryDict(mutable=True)
+    query["technique"], query["fills_gaps"] = technique, "on"
+    query.setlist("classes", [str(row.label_class.pk) for row in rows])
+    query.setlist("varied", list(varied))
+    # Each class gets the same share, and one caption may fill several gaps.
+    most = max(len(row.coverage.gaps) for row in rows)
+    query["count"] = str(min(max(1, min(most, MOST_ASKED)) * len(rows), MAX_COUNT))
+    return f"{reverse('prompts-write', args=[dataset.slug])}?{query.urlencode()}"

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import messages
-from django.db.models import Count
 from django.http import Http404, HttpRequest, HttpResponse, StreamingHttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.csrf import csrf_exempt, csrf_protect
@@ -134,7 +133,7 @@ def drop_import(request: HttpRequest, slug: str, token: str) -> HttpResponse:
 def export(request: HttpRequest, slug: str) -> HttpResponse:
     """Choose which prompts to download, and as what."""
     dataset, context = open_dataset(request, slug, Action.CURATE)
-    counts = Prompt.objects.filter(dataset=dataset).aggregate(all=Count("pk"))
+    counts = Prompt.objects.filter(dataset=dataset).counts()
     context |= {"form": PromptExportForm(dataset=dataset), "counts": counts}
     return render(request, "prompting/export.html", context)
 

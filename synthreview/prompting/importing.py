@@ -77,6 +77,7 @@ class Report:
     bad: list[BadLine] = field(default_factory=list)
     by_class: Counter[str] = field(default_factory=Counter)
     new_classes: list[str] = field(default_factory=list)
+    unknown_classes: int = 0  # so many of the bad lines name a class that is not there
     samples: list[PromptSpec] = field(default_factory=list)
     stored: int = 0
     already_there: int = 0
@@ -141,6 +142,7 @@ def _checked(
         name = classes.own_name(found.class_name)
         if name is None:
             report.refuse(found.line, f"no class is called {found.class_name!r}")
+            report.unknown_classes += 1
             continue
         report.prompts += 1
         report.by_class[name] += 1

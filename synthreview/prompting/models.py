@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 from django.conf import settings
 from django.core.validators import ProhibitNullCharactersValidator
 from django.db import models
-from django.db.models import F, Q, Sum
+from django.db.models import Count, F, Q, Sum
 from django.urls import reverse
 
 from synthreview.catalog.models import Dataset, LabelClass
@@ -245,6 +245,14 @@ class PromptQuerySet(models.QuerySet["Prompt"]):
 
     def approved(self) -> Self:
         return self.filter(state=PromptState.APPROVED)
+
+    def counts(self) -> dict[str, int]:
+        """Return how many there are in "all", how many "drafts", how many "approved"."""
+        return self.aggregate(
+            all=Count("pk"),
+            drafts=Count("pk", filter=Q(state=PromptState.DRAFT)),
+            approved=Count("pk", filter=Q(state=PromptState.APPROVED)),
+        )
 
 
 class Prompt(models.Model):

@@ -18,12 +18,14 @@ from django.db.models.fields.json import KeyTextTransform
 from django.db.models.lookups import Exact
 
 from synthreview.catalog.models import Dataset
+from synthreview.prompting.drafting import author_title
 from synthreview.prompting.learning import Rate, Tally, rate_of
 from synthreview.prompting.models import Prompt, PromptOutcome, PromptQuerySet, PromptState
 from synthreview.prompting.prompt_files import SLOT_NAME
 from synthreview.prompting.techniques import TECHNIQUES
 
 SHOWN = 50
+WHOLE = "Written whole, without a template"
 CANDIDATES = 500  # single captions with most images, of which the best and worst are shown
 
 
@@ -139,7 +141,7 @@ def rankings(dataset: Dataset) -> list[Ranking]:
     templates = [
         _line(
             Pick(Kind.TEMPLATE, template, technique),
-            template or "Written whole, without a template",
+            template or WHOLE,
             TECHNIQUES[technique].title,
             Tally(*counts),
         )
@@ -148,7 +150,7 @@ def rankings(dataset: Dataset) -> list[Ranking]:
         ).annotate(*sums)
     ]
     authors = [
-        _line(Pick(Kind.AUTHOR, author), author, "", Tally(*counts))
+        _line(Pick(Kind.AUTHOR, author), author_title(author), author, Tally(*counts))
         for author, *counts in judged.values_list("prompt__author").annotate(*sums)
     ]
     captions = [
@@ -197,6 +199,21 @@ def _ranked(kind: Kind, lines: Sequence[Line]) -> Ranking:
 
 
 # --- What is picked -----------------------------------------------------------------
+
+
+def titles_of(dataset: Dataset, picks: Iterable[Pick]) -> list[tuple[Pick, str]]:
+    """Return each pick with what it is called."""
+    picks = list(picks)
+    pks = [int(pick.key) for pick in picks if pick.kind is Kind.CAPTION]
+    rows = Prompt.objects.filter(dataset=dataset, pk__in=pks).order_by()
+    texts = {str(pk): text for pk, text in rows.values_list("pk", "text")}
+
+    def title(pick: Pick) -> str:
+        if pick.kind is Kind.CAPTION:
+            return texts.get(pick.key, "a caption that is gone")
+        return author_title(pick.key) if pick.kind is Kind.AUTHOR else pick.key or WHOLE
+
+    return [(pick, title(pick)) for pick in picks]
 
 
 def prompts_of(dataset: Dataset, picks: Iterable[Pick]) -> PromptQuerySet:

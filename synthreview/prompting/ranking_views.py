@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from django.contrib import messages
-from django.db.models import Count, Q
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
@@ -24,6 +23,7 @@ from synthreview.prompting.ranking import (
     prompts_of,
     rankings,
     studio_query,
+    titles_of,
 )
 
 EXAMPLES = 10
@@ -66,13 +66,9 @@ def pick(request: HttpRequest, slug: str) -> HttpResponse:
     if request.POST.get("do") == "retire" and request.POST.get("sure"):
         return _retire(request, dataset, found)
     context |= {
-        "picks": picks,
+        "picks": titles_of(dataset, picks),
         "tokens": [one.token() for one in picks],
-        "counts": found.aggregate(
-            all=Count("pk"),
-            drafts=Count("pk", filter=Q(state=PromptState.DRAFT)),
-            approved=Count("pk", filter=Q(state=PromptState.APPROVED)),
-        ),
+        "counts": found.counts(),
         "examples": found.select_related("label_class")[:EXAMPLES],
     }
     return render(request, "prompting/retire.html", context)

@@ -7,7 +7,6 @@ from typing import Any
 from django.contrib import messages
 from django.core.paginator import Paginator
 from django.db import IntegrityError, transaction
-from django.db.models import Count, Q
 from django.http import Http404, HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.http import urlencode
@@ -39,17 +38,12 @@ def prompts(request: HttpRequest, slug: str) -> HttpResponse:
 def _list_context(
     dataset: Dataset, filters: PromptListForm, page: str | None = None
 ) -> dict[str, Any]:
-    rows = Prompt.objects.filter(dataset=dataset)
     found = _found(dataset, filters)
     return {
         "filters": filters,
         "page": Paginator(found.select_related("label_class"), PAGE).get_page(page),
         "query": urlencode(filters.query),
-        "counts": rows.aggregate(
-            all=Count("pk"),
-            drafts=Count("pk", filter=Q(state=PromptState.DRAFT)),
-            approved=Count("pk", filter=Q(state=PromptState.APPROVED)),
-        ),
+        "counts": Prompt.objects.filter(dataset=dataset).counts(),
     }
 
 

@@ -7,6 +7,7 @@ from html import unescape
 
 import pytest
 from django.db import connection
+from django.http import QueryDict
 from django.test.utils import CaptureQueriesContext
 
 from synthreview.catalog.services import add_class, set_axis_values
@@ -52,6 +53,30 @@ def test_what_is_missing_is_named_and_leads_to_its_captions(people: People) -> N
     for text in written:
         assert text in preview.content.decode(), "what the preview shows is what is stored"
     assert "missing:" not in client.get(PAGE).content.decode().split('id="class-')[1]
+
+
+def test_the_gaps_of_all_classes_are_asked_for_together(people: People) -> None:
+    client = people.client("curator")
+    make_prompt(people.label_class, technique="environment", slots={"environment": "beach"})
+    page = client.get(PAGE, {"varied": "environment"}).content.decode()
+    link = re.search(r'href="([^"]+)">Have all gaps written', page)
+    assert link
+    query = QueryDict(unescape(link[1]).partition("?")[2])
+    classes = [str(pk) for pk in people.dataset.classes.values_list("pk", flat=True)]
+    assert query.getlist("classes") == classes
+    assert (query["count"], query.getlist("varied")) == ("4", ["environment"])
+    make_prompt(people.label_class, technique="environment", slots={"environment": "city"})
+    page = client.get(PAGE, {"varied": "environment"}).content.decode()
+    assert "Have all gaps written" not in page, "one class alone has its own button"
+
+
+def test_the_coverage_of_captions_and_that_of_images_lead_to_each_other(people: People) -> None:
+    client = people.client("viewer")
+    page = client.get(PAGE, {"varied": "action", "technique": "style"}).content.decode()
+    there = "/d/traffic/coverage/?technique=style&amp;axis=action"
+    assert there in page
+    page = client.get(unescape(there)).content.decode()
+    assert f'href="{PAGE}?varied=action&amp;technique=style"' in page
 
 
 def test_the_page_takes_the_same_queries_for_many_classes(people: People) -> None:

@@ -82,6 +82,7 @@ def test_bad_lines_are_shown_and_nothing_is_stored(people: People) -> None:
     assert "70 lines are bad" in text
     assert "no class is called &#x27;&lt;i&gt;zebra&#x27;" in text
     assert "… and 20 more." in text
+    assert "70 of them name a class that the dataset has not" in text
     assert 'value="import"' not in text
     response = client.post(url, answers(page, do="import"))
     assert response.status_code == 422

@@ -8,6 +8,7 @@ import pytest
 from django.db import connection
 from django.http import QueryDict
 from django.test.utils import CaptureQueriesContext
+from django.utils.html import escape
 
 from synthreview.catalog.services import set_axis_values
 from synthreview.prompting.learning import Tally
@@ -138,6 +139,9 @@ def test_retiring_shows_how_many_first(people: People, pick: Pick) -> None:
     data = {"do": "preview", "pick": [pick.token()]}
     page = client.post(f"{PAGE}pick", data).content.decode()
     assert "<strong>2</strong> prompts would be retired: 1 approved, 1 draft." in page
+    data["pick"] += [Pick(Kind.CAPTION, str(bad[0].pk)).token()]
+    page = client.post(f"{PAGE}pick", data).content.decode()
+    assert f"<li>{escape(bad[0].text)} <span" in page, "by its words, not its number"
     client.post(f"{PAGE}pick", data | {"do": "retire"})  # not sure yet
     assert not Prompt.objects.filter(state=PromptState.RETIRED).exists()
     response = client.post(f"{PAGE}pick", data | {"do": "retire", "sure": "1"}, follow=True)

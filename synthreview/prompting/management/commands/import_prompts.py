@@ -97,6 +97,10 @@ class Command(DatasetCommand):
                 self.stderr.write(f"line {bad.line}: {bad.reason}")
             if report.bad_count > BAD_SHOWN:
                 self.stderr.write(f"… and {report.bad_count - BAD_SHOWN} more")
+            if report.unknown_classes:
+                self.stderr.write(
+                    "--create-classes makes classes; --map COLUMN= --class NAME is one for all."
+                )
         made = f"; made the classes {listed(report.new_classes)}" if report.new_classes else ""
         sentence = (
             f"{report.prompts:,} prompts can be imported."
