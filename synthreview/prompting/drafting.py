@@ -42,7 +42,7 @@ from synthreview.prompting.models import (
     PromptState,
     Tuning,
 )
-from synthreview.prompting.planning import ClassPlan, Plan, Stock, coverage_of, drawable
+from synthreview.prompting.planning import ClassPlan, Plan, Shelf, Stock, coverage_of, drawable
 from synthreview.prompting.techniques import TECHNIQUES, LabelRule
 from synthreview.prompting.wishes import Share, Wish
 from synthreview.work.models import WorkState
@@ -115,14 +115,27 @@ class Drafted:
 # --- Planning -------------------------------------------------------------------
 
 
-def plan(wish: Wish, *, samples: int = 20, brief: Brief | None = None) -> Plan:
+def sizes(wish: Wish, *, shelf: Shelf | None = None) -> list[tuple[int, int]]:
+    """Return of each class how many combinations there are, and captions for every pair.
+
+    Raises ValueError (template, axes, no label).
+    """
+    desk = Desk(wish, shelf=shelf)
+    requests = (desk.request(one, 0, avoid=frozenset()) for one in desk.classes)
+    spaces = [Sheet(request).space for request in requests]
+    return [(space.size(), space.rows_for_all_pairs()) for space in spaces]
+
+
+def plan(
+    wish: Wish, *, samples: int = 20, brief: Brief | None = None, shelf: Shelf | None = None
+) -> Plan:
     """Say what the word lists would write: how many of how many, what it covers, and samples.
 
     Nothing is stored, and no grid is made to count it. Classes with more than PLANNED_KNOWN
     captions may see one among the samples that they have already.
     Raises ValueError (template, axes, no label).
     """
-    desk = Desk(wish, brief)
+    desk = Desk(wish, brief, shelf=shelf)
     avoided = desk.known.keys(desk.classes, at_most=PLANNED_KNOWN)
     rows: list[ClassPlan] = []
     shown: list[tuple[LabelClass, Caption]] = []
@@ -208,10 +221,17 @@ class Desk:
     Raises ValueError where the wish cannot be met (template, axes, no class with a look).
     """
 
-    def __init__(self, wish: Wish, brief: Brief | None = None, *, is_trial: bool = False) -> None:
+    def __init__(
+        self,
+        wish: Wish,
+        brief: Brief | None = None,
+        *,
+        is_trial: bool = False,
+        shelf: Shelf | None = None,
+    ) -> None:
         self._wish = wish
         self._brief = brief or Brief()
-        self.stock = Stock(wish)
+        self.stock = Stock(wish, shelf)
         self.classes = drawable(wish.classes)
         self.known = _Known(wish.dataset, wish.technique, is_trial=is_trial)
         self._tallies: list[Tally] = []

@@ -101,13 +101,15 @@ class WriteForm(forms.Form):
         super().__init__(*args, **kwargs)
         self.dataset = dataset
         authors = [(alias, one.title) for alias, one in authors_of(dataset)]
-        for name in ("classes", "label"):
+        # "None of these" has no look of its own: it is a label, not what a caption shows.
+        seen = dataset.classes.filter(is_none_of_these=False)
+        for name, classes in (("classes", seen), ("label", dataset.classes.all())):
             field = self.fields[name]
             assert isinstance(field, forms.ModelChoiceField)
-            field.queryset = dataset.classes.all()
+            field.queryset = classes
         self.initial = {
             "technique": WRITTEN[0],
-            "classes": dataset.classes.all(),
+            "classes": seen,
             "author": authors[0][0] if authors else "",
             "seed": secrets.randbelow(1_000_000),
             **self.initial,

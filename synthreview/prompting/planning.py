@@ -11,7 +11,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from synthreview.catalog.models import AxisValue, ForbiddenPair, LabelClass
+from synthreview.catalog.models import AxisValue, Dataset, ForbiddenPair, LabelClass
 from synthreview.lib.text import normalised, with_article, without_note
 from synthreview.prompting import gate
 from synthreview.prompting.authors.base import Caption, WriteRequest
@@ -35,29 +35,38 @@ NO_LABEL = gate.Reason(
 )
 
 
-class Stock:
-    """A dataset's axes, classes and forbidden pairs as a wish needs them, read with five queries.
+class Shelf:
+    """A dataset's classes, axes and forbidden pairs, read with five queries for many wishes."""
 
-    Raises ValueError where the wish names an axis, a value or a slot that is not there.
-    """
-
-    def __init__(self, wish: Wish) -> None:
-        dataset = wish.dataset
-        self.wish = wish
+    def __init__(self, dataset: Dataset) -> None:
         self.classes = list(dataset.classes.all())
         self.axis_of = {axis.pk: axis.name for axis in dataset.axes.all()}
         self.axes: dict[str, list[AxisValue]] = {name: [] for name in self.axis_of.values()}
         for value in AxisValue.objects.filter(axis__dataset=dataset):
             self.axes[self.axis_of[value.axis_id]].append(value)
-        self._classes_of: defaultdict[int, set[int]] = defaultdict(set)
+        self.classes_of: defaultdict[int, set[int]] = defaultdict(set)
         own = AxisValue.classes.through.objects.filter(axisvalue__axis__dataset=dataset)
         for value_pk, class_pk in own.values_list("axisvalue_id", "labelclass_id"):
-            self._classes_of[value_pk].add(class_pk)
+            self.classes_of[value_pk].add(class_pk)
         self.pairs = list(
             ForbiddenPair.objects.filter(dataset=dataset).select_related(
                 "first__axis", "second__axis", "label_class"
             )
         )
+
+
+class Stock:
+    """What a dataset's `shelf` has for one wish; it is read where none is given.
+
+    Raises ValueError where the wish names an axis, a value or a slot that is not there.
+    """
+
+    def __init__(self, wish: Wish, shelf: Shelf | None = None) -> None:
+        shelf = shelf or Shelf(wish.dataset)
+        self.wish = wish
+        self.classes, self.axes, self.axis_of = shelf.classes, shelf.axes, shelf.axis_of
+        self.pairs = shelf.pairs
+        self._classes_of = shelf.classes_of
         self._forbidden: dict[int, tuple[tuple[Choice, Choice], ...]] = {}
         self._by_name = {
             normalised(name): one for one in self.classes for name in (one.name, *one.synonyms)

@@ -16,7 +16,7 @@ from synthreview.lib.text import normalised, text_key
 from synthreview.prompting import gate
 from synthreview.prompting.briefs import Brief
 from synthreview.prompting.coverage import Coverage
-from synthreview.prompting.drafting import Drafted, author, draft, plan
+from synthreview.prompting.drafting import Drafted, author, draft, sizes
 from synthreview.prompting.learning import Tally
 from synthreview.prompting.models import (
     MeaningCheck,
@@ -25,6 +25,7 @@ from synthreview.prompting.models import (
     PromptState,
     Writing,
 )
+from synthreview.prompting.planning import Shelf
 from synthreview.prompting.techniques import TECHNIQUES, WRITTEN
 from synthreview.prompting.wishes import Wish
 from synthreview.trail.acts import Act
@@ -49,6 +50,12 @@ class Written:
     @property
     def asked(self) -> int:
         return self.writing.asked
+
+    @property
+    def pairs(self) -> tuple[int, int]:
+        """How many pairs of values meet in the captions, and how many can, over all classes."""
+        covered = self.coverage.values()
+        return sum(one.pairs_covered for one in covered), sum(one.pairs_total for one in covered)
 
     @property
     def notes(self) -> list[str]:
@@ -159,23 +166,27 @@ def _as_flags(reasons: Iterable[gate.Reason]) -> list[list[str]]:
     return [[reason.code, reason.text] for reason in reasons]
 
 
-def share_out(wish: Wish, techniques: Sequence[str] = WRITTEN) -> list[Wish]:
+def share_out(
+    wish: Wish, techniques: Sequence[str] = WRITTEN, *, shelf: Shelf | None = None
+) -> list[Wish]:
     """Return a wish for each technique, poor ones first, that have `count` captions together.
 
     The richest technique, which has the most axes, gets what every pair of values needs, and
-    what the others cannot use. Raises as `plan` does.
+    what the others cannot use. Raises as `sizes` does.
     """
+    shelf = shelf or Shelf(wish.dataset)
     wishes = [
         dataclasses.replace(wish, technique=technique, templates=(), count=0)
         for technique in dict.fromkeys(techniques)
     ]
-    plans = {one.technique: plan(one, samples=0) for one in wishes}
+    by_class = {one.technique: sizes(one, shelf=shelf) for one in wishes}
+    combinations = {key: sum(size for size, _ in found) for key, found in by_class.items()}
     # By the number of slots: adversarial prompts have many combinations, and few axes.
-    wishes.sort(key=lambda w: (len(TECHNIQUES[w.technique].axes), plans[w.technique].combinations))
-    needed = sum(-(-9 * one.for_all_pairs // 8) for one in plans[wishes[-1].technique].classes)
+    wishes.sort(key=lambda w: (len(TECHNIQUES[w.technique].axes), combinations[w.technique]))
+    needed = sum(-(-9 * for_pairs // 8) for _, for_pairs in by_class[wishes[-1].technique])
     others = max(1, len(wishes) - 1)
     share = max(0, wish.count - needed) // others
-    counts = [min(share, plans[one.technique].combinations) for one in wishes[:-1]]
+    counts = [min(share, combinations[one.technique]) for one in wishes[:-1]]
     counts.append(wish.count - sum(counts))
     return [
         dataclasses.replace(one, count=count) for one, count in zip(wishes, counts, strict=True)
@@ -191,13 +202,15 @@ def write_set(
 ) -> dict[str, Written]:
     """Write `count` prompts by word lists, shared over techniques as `share_out` says.
 
-    What one cannot use goes to the last. All of it is stored, or nothing. Raises as `plan` does.
+    What one cannot use goes to the last, which alone has every axis; one without a share is not
+    in the answer. All of it is stored, or nothing. Raises as `draft` does.
     """
     left, drafts = wish.count, list[tuple[Wish, Drafted]]()
     *poor, rich = share_out(wish, techniques)
     for one in poor:
-        drafts.append((one, draft(one)))
-        left -= len(drafts[-1][1].passed)
+        if one.count:
+            drafts.append((one, draft(one)))
+            left -= len(drafts[-1][1].passed)
     rich = dataclasses.replace(rich, count=left)
     drafts.append((rich, draft(rich)))
     with transaction.atomic():

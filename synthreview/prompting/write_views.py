@@ -18,7 +18,7 @@ from synthreview.prompting.drafting import plan
 from synthreview.prompting.forms import SET, WriteForm
 from synthreview.prompting.models import PromptState, Writing, WritingCall
 from synthreview.prompting.ordering import WritingPlan, order_writing, plan_writing
-from synthreview.prompting.planning import Plan
+from synthreview.prompting.planning import Plan, Shelf
 from synthreview.prompting.techniques import INSTRUCTED, TECHNIQUES, WRITTEN
 from synthreview.spending.services import budget_of
 
@@ -134,11 +134,15 @@ def preview(request: HttpRequest, slug: str) -> HttpResponse:
 
 def _plans(form: WriteForm) -> list[tuple[str, Plan]]:
     """Return the plan of each technique that the form asks for, by its title."""
-    wishes = services.share_out(form.wish) if form.is_set else [form.wish]
+    shelf = Shelf(form.dataset)
+    wishes = services.share_out(form.wish, shelf=shelf) if form.is_set else [form.wish]
     samples = -(-PREVIEWED // len(wishes))
     brief = None if form.is_set else form.brief
     return [
-        (TECHNIQUES[one.technique].title, plan(one, samples=min(samples, one.count), brief=brief))
+        (
+            TECHNIQUES[one.technique].title,
+            plan(one, samples=min(samples, one.count), brief=brief, shelf=shelf),
+        )
         for one in wishes
         if one.count
     ]

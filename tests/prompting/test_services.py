@@ -239,3 +239,9 @@ def test_outcomes_are_counted_once_however_often_they_are_told(world: Dataset) -
     assert PromptOutcome.objects.get().tally == Tally(2, 1)
     record_outcomes({prompt.pk: Tally(1, 1)})  # one was taken back
     assert PromptOutcome.objects.get().tally == Tally(1, 1)
+
+
+def test_a_technique_without_a_share_leaves_no_writing(world: Dataset) -> None:
+    written = write_set(make_wish(world, count=2))
+    assert list(written) == ["style"], "the one with every axis comes first"
+    assert Writing.objects.get().technique == "style"

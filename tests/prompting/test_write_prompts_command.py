@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from itertools import combinations
 from typing import Any
 
@@ -19,6 +20,7 @@ from tests.factories import make_dataset
 from tests.prompting.wish import make_wish
 
 pytestmark = pytest.mark.django_db
+BAD_ENGLISH = re.compile(r"\ba [aeiou]|\ban [^aeiou]|\s{2}|\s,|[][{}()_]|^[^a]|,$")
 
 
 @pytest.fixture
@@ -94,7 +96,9 @@ def test_two_hundred_prompts_come_of_one_class_name() -> None:
     assert (facts["asked"], facts["written"], facts["dropped"]) == (200, 200, 0)
     texts = {prompt["text"].casefold() for prompt in facts["prompts"]}
     assert len(texts) == 200
+    assert [text for text in texts if BAD_ENGLISH.search(text)] == []
     assert {prompt["technique"] for prompt in facts["prompts"]} == set(WRITTEN)
+    assert facts["pairs"] == facts["pairs_by_technique"]["style"] == {"covered": 296, "total": 296}
     owl = dataset.classes.get(name="owl")
     covered = stored_coverage(make_wish(dataset, "style"), owl)
     assert set(covered.pairs) == set(combinations(["action", "environment", "style"], 2))

@@ -10,6 +10,7 @@ from django.test.utils import CaptureQueriesContext
 
 from synthreview.catalog.models import LabelClass
 from synthreview.catalog.services import set_axis_values
+from synthreview.prompting.axes import add_none_of_these
 from synthreview.prompting.models import Prompt, PromptState, Writing
 from synthreview.prompting.techniques import INSTRUCTED, TECHNIQUES, WRITTEN
 from tests.factories import make_dataset, make_prompt
@@ -71,6 +72,17 @@ def test_a_dataset_without_classes_says_what_comes_first(people: People) -> None
     make_dataset("Empty", classes=[], curator=people.users["curator"])
     page = people.client("curator").get("/d/empty/prompts/write").content.decode()
     assert "Classes come first" in page
+
+
+def test_none_of_these_is_no_class_to_write_for(people: People) -> None:
+    none = add_none_of_these(people.dataset)
+    client = people.client("curator")
+    form = client.get(f"{PAGE}write").context["form"]
+    assert set(form.fields["classes"].queryset) == set(people.dataset.classes.exclude(pk=none.pk))
+    assert none in form.fields["label"].queryset
+    response = client.post(f"{PAGE}write", wish(people, classes=[none.pk]))
+    assert response.status_code == 422
+    assert not Prompt.objects.exists()
 
 
 @pytest.mark.parametrize("technique", INSTRUCTED)

@@ -188,7 +188,7 @@ class Command(DatasetCommand):
                 written = self.wait_for([order_writing(one, **how) for one in wishes], options)
             else:
                 written = [write_prompts(one, **how) for one in wishes]
-        self.tell(found, author, written, options)
+        self.tell(found, author, written, options, together=together)
 
     def wait_for(self, ordered: list[Writing], options: dict[str, Any]) -> list[Written]:
         """Ask due questions beside any workers, until none of the writings is open."""
@@ -241,15 +241,24 @@ class Command(DatasetCommand):
         return chosen or None
 
     def tell(
-        self, dataset: Dataset, author: str, written: list[Written], options: dict[str, Any]
+        self,
+        dataset: Dataset,
+        author: str,
+        written: list[Written],
+        options: dict[str, Any],
+        *,
+        together: bool,
     ) -> None:
         prompts = [prompt for result in written for prompt in result.prompts]
         asked = sum(result.asked for result in written)
         approved = sum(prompt.state == PromptState.APPROVED for prompt in prompts)
         dropped = sum(result.writing.dropped_count for result in written)
-        covered = [one for result in written for one in result.coverage.values()]
-        pairs = (sum(one.pairs_covered for one in covered), sum(one.pairs_total for one in covered))
-        met = f" {pairs[0]:,} of {pairs[1]:,} pairs of values meet." if pairs[1] else ""
+        pairs_of = {result.writing.technique: result.pairs for result in written}
+        # A set is made so that values meet in its last technique, which alone has every axis.
+        told = written[-1:] if together else written
+        pairs = [sum(counts) for counts in zip(*(result.pairs for result in told), strict=True)]
+        where = f"In {told[0].writing.get_technique_display()} " if together else ""
+        met = f" {where}{pairs[0]:,} of {pairs[1]:,} pairs of values meet." if pairs[1] else ""
         short = f" of {asked} asked" if len(prompts) < asked else ""
         self.answer(
             {
@@ -260,6 +269,10 @@ class Command(DatasetCommand):
                 "approved": approved,
                 "dropped": dropped,
                 "pairs": {"covered": pairs[0], "total": pairs[1]},
+                "pairs_by_technique": {
+                    technique: {"covered": covered, "total": total}
+                    for technique, (covered, total) in pairs_of.items()
+                },
                 "prompts": [
                     {
                         "id": prompt.pk,
