@@ -75,6 +75,21 @@ function showSelections() {
 document.addEventListener("htmx:afterSettle", showSelections);
 showSelections();
 
+// --- Long work: a form with a <p data-wait hidden> shows it once it is sent, and is not sent twice.
+function setWaiting(form, isWaiting) {
+  const note = form.querySelector("[data-wait]");
+  if (!note) return;
+  form.toggleAttribute("data-waiting", isWaiting);
+  note.hidden = !isWaiting;
+}
+document.addEventListener("submit", (event) => {
+  if (event.target.hasAttribute("data-waiting")) event.preventDefault();
+  else setWaiting(event.target, true);
+});
+window.addEventListener("pageshow", () => {
+  for (const form of document.forms) setWaiting(form, false); // come back to by the back button
+});
+
 // --- Tabs: on a narrow screen the current one is brought into sight.
 document.querySelector(".tabs [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
 

@@ -56,7 +56,7 @@ def reserve(dataset: Dataset, amount_micro_usd: int) -> None:
     left = budget_of(dataset).left_micro_usd
     raise OverBudgetError(
         f"This may cost up to {dollars(amount_micro_usd)}, "
-        f"and {dollars(left)} of the budget is left."
+        f"and {dollars(left)} of the budget is left. The page of costs raises it."
     )
 
 

@@ -24,6 +24,13 @@ def test_a_file_comes_in_and_goes_out(
     file = tmp_path / "prompts.csv"
     file.write_text("Prompt,Category\n" + "".join(rows))
     page.goto("/d/traffic/prompts/import/")
+    send = """() => document.querySelector("form.card").dispatchEvent(
+        new Event("submit", {bubbles: true, cancelable: true}))"""
+    assert page.evaluate(send)
+    assert page.get_by_text("Reading every line").is_visible()
+    assert not page.evaluate(send), "what takes long is not sent twice"
+    page.reload()
+    assert page.get_by_text("Reading every line").is_hidden()
     page.set_input_files("input[type=file]", str(file))
     page.get_by_role("button", name="Upload and check").click()
     page.wait_for_url("**/import/*/")
