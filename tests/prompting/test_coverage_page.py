@@ -71,6 +71,7 @@ def test_the_gaps_of_all_classes_are_asked_for_together(people: People) -> None:
 
 
 def test_the_coverage_of_captions_and_that_of_images_lead_to_each_other(people: People) -> None:
+    make_prompt(people.label_class, technique="style", slots={"action": "parked"})
     client = people.client("viewer")
     page = client.get(PAGE, {"varied": "action", "technique": "style"}).content.decode()
     there = "/d/traffic/coverage/?technique=style&amp;axis=action"
