@@ -301,7 +301,10 @@ def _counted(dataset: Dataset) -> Iterator[tuple[int, str, Mapping[str, Any], Co
 def _barred(
     dataset: Dataset, classes: list[LabelClass], axes: Mapping[str, list[AxisValue]]
 ) -> dict[str, frozenset[tuple[int, str]]]:
-    """Return the pairs of class and value that are not to be, by axis."""
+    """Return the pairs of class and value that are not to be, by axis.
+
+    "None of these" has no look to vary: what it holds is counted, and nothing is missing of it.
+    """
     forbidden = set(
         ForbiddenPair.objects.filter(
             dataset=dataset, second__isnull=True, label_class__isnull=False
@@ -312,7 +315,8 @@ def _barred(
             (label_class.pk, value.name)
             for value in own
             for label_class in classes
-            if (value.pk, label_class.pk) in forbidden
+            if label_class.is_none_of_these
+            or (value.pk, label_class.pk) in forbidden
             or (value.classes.all() and label_class not in value.classes.all())
         )
         for axis, own in axes.items()

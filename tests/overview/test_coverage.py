@@ -26,6 +26,7 @@ from synthreview.overview.coverage import (
     is_apart,
     plan_captions,
 )
+from synthreview.prompting.axes import add_none_of_these
 from synthreview.prompting.models import Prompt, PromptState
 from tests.factories import (
     make_approved_image,
@@ -143,6 +144,15 @@ def test_what_must_not_be_is_no_gap(dataset: Dataset, car: LabelClass) -> None:
     assert cell(dataset, "car", "beach").status == "barred"
     assert cell(dataset, "car", "night").status == "barred"
     assert cell(dataset, "umbrella", "night").status == "empty"
+
+
+def test_nothing_is_missing_of_none_of_these(dataset: Dataset) -> None:
+    none = add_none_of_these(dataset)
+    matrix = atlas_of(dataset).matrix("environment")
+    gaps = [(gap.label_class, gap.value) for gap in matrix.gaps]
+    assert {label_class.name for label_class, _ in gaps} == {"car", "umbrella"}
+    assert cell(dataset, none.name, "beach").status == "barred"
+    assert plan_captions(dataset=dataset, axis="environment", gaps=gaps, count=1)
 
 
 @pytest.mark.parametrize(
