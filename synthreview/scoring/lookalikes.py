@@ -78,8 +78,10 @@ def compare_all(dataset: int, beat: Callable[[], object] = lambda: None) -> int:
         uncompared_references().filter(dataset=dataset),
         uncompared_images().filter(dataset=dataset),
     ):
-        while pictures := list(rows.order_by("pk")[:PAGE]):
+        last = 0
+        while pictures := list(rows.filter(pk__gt=last).order_by("pk")[:PAGE]):
             count += _compare(dataset, pictures)
+            last = pictures[-1].pk
             beat()
     return count
 
@@ -119,14 +121,29 @@ def _compare_batch(dataset: int, pictures: list[Picture], bits: dict[str, int | 
             locked = Dataset.objects.select_for_update(no_key=True).filter(pk=dataset)
             if not locked.values_list("pk", flat=True).first():
                 return 0
+            new = _still_new(pictures)
             known = _known(dataset)
-            new = [picture for picture in pictures if _key(picture) not in known.place_of]
+            if any(_key(picture) in known.place_of for picture in new):
+                _indexes.pop(dataset)  # rows are gone that it knew: the database was put back
+                known = _known(dataset)
             rows = [row for picture in new for row in known.take_in(picture, bits)]
             Lookalike.objects.bulk_create(rows)
     except BaseException:
         _indexes.pop(dataset, None)  # it holds what was not stored
         raise
     return len(new)
+
+
+def _still_new(pictures: list[Picture]) -> list[Picture]:
+    """Return those that nobody else has compared meanwhile."""
+    wanted = [picture.pk for picture in pictures]
+    images = set(uncompared_images().filter(pk__in=wanted).values_list("pk", flat=True))
+    references = set(uncompared_references().filter(pk__in=wanted).values_list("pk", flat=True))
+    return [
+        picture
+        for picture in pictures
+        if picture.pk in (images if isinstance(picture, GeneratedImage) else references)
+    ]
 
 
 @dataclass(slots=True)

@@ -20,12 +20,6 @@ from tests.factories import make_dataset, make_image, make_version
 pytestmark = pytest.mark.django_db
 
 
-@pytest.fixture(autouse=True)
-def fresh() -> None:
-    """Rows of another test have the numbers of this one's."""
-    lookalikes._indexes.clear()
-
-
 @pytest.fixture
 def car() -> LabelClass:
     label_class = make_dataset("Things").classes.get(name="car")
@@ -159,6 +153,14 @@ def test_what_was_not_stored_is_forgotten(car: LabelClass, monkeypatch: pytest.M
             compare_new()
     assert compare_new() == 1
     assert len(found(car.dataset)) == 1
+
+
+def test_a_database_that_was_put_back_is_read_anew(car: LabelClass) -> None:
+    first, second = image_of(car, scene(1)), image_of(car, scene(1, size=32))
+    compare_new()
+    Lookalike.objects.filter(image=second).delete()
+    assert compare_new() == 1
+    assert found(car.dataset) == [(second.pk, first.pk, LookalikeKind.LOOK)]
 
 
 def test_a_fingerprint_is_computed_once(car: LabelClass, monkeypatch: pytest.MonkeyPatch) -> None:
