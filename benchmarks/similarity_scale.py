@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -63,7 +62,7 @@ def measure(images: int, dimensions: int, queries: int) -> None:
     say(f"filled in {time.monotonic() - began:.0f} s")
     began = time.monotonic()
     segments = index_full_segments(dataset.pk, version)
-    say(f"{segments} segments of {similarity.SEGMENT:,} in {time.monotonic() - began:.0f} s")
+    say(f"{segments} segments of {vector_segments.SEGMENT:,} in {time.monotonic() - began:.0f} s")
     rng = np.random.default_rng(5)
     wanted = GeneratedImage.objects.in_bulk(rng.integers(1, images + 1, queries).tolist())
     chosen = list(wanted.values())
@@ -161,4 +160,4 @@ IMAGES = """
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -24,14 +24,14 @@ def lookalikes(request: HttpRequest, slug: str) -> HttpResponse:
     found = Lookalike.objects.found().filter(dataset=dataset, image__isnull=False)
     rows = found.select_related("image", "of_image", "of_reference").order_by("-image", "pk")
     page = Paginator(rows, PAGE).get_page(request.GET.get("page"))
-    images = [row.image_id for row in page]
+    images = [row.image_id for row in page if row.image_id]
     reviews = dict(ImageReview.objects.filter(image__in=images).values_list("image", "state"))
     unseen = set(
         unseen_images().filter(image__in=images, dataset=dataset).values_list("image", flat=True)
     )
     context |= {
         "page": page,
-        "rows": [(row, reviews.get(row.image_id, "")) for row in page],
+        "rows": [(row, reviews.get(row.image_id or 0, "")) for row in page],
         "unseen": sorted(unseen),
     }
     return render(request, "review/lookalikes.html", context)

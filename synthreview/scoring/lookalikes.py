@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -74,12 +75,10 @@ def compare_new(*, recent_only: bool = False) -> int:
 def compare_all(dataset: int, beat: Callable[[], object] = lambda: None) -> int:
     """Compare whatever of the dataset was not compared yet, scored or not; returns how many."""
     count = 0
-    for rows in (
-        uncompared_references().filter(dataset=dataset),
-        uncompared_images().filter(dataset=dataset),
-    ):
+    both: tuple[QuerySet[Any], ...] = (uncompared_references(), uncompared_images())
+    for rows in both:
         last = 0
-        while pictures := list(rows.filter(pk__gt=last).order_by("pk")[:PAGE]):
+        while pictures := list(rows.filter(dataset=dataset, pk__gt=last).order_by("pk")[:PAGE]):
             count += _compare(dataset, pictures)
             last = pictures[-1].pk
             beat()
