@@ -19,6 +19,7 @@ from synthreview.review.queue import free_expired
 from synthreview.review.ranking_services import plan_rankings
 from synthreview.review.threshold_rules import keep_thresholds
 from synthreview.scoring.caption_jobs import plan_caption_passes
+from synthreview.scoring.lookalikes import compare_new
 from synthreview.scoring.questioning import plan_questions
 from synthreview.scoring.services import plan_scoring
 from synthreview.spending.services import tidy_spool
@@ -38,6 +39,8 @@ STEPS = (
     Step("leave a sign of life for the doctor", 10, note_sweeper),
     Step("plan scoring of new images", 1, partial(plan_scoring, recent_only=True)),
     Step("plan questions to a vision model", 10, plan_questions),
+    Step("compare new images with those before", 2, partial(compare_new, recent_only=True)),
+    Step("compare any image left out", 60, compare_new),
     Step("put scored images into the queue", 1, partial(admit, recent_only=True)),
     Step("plan to compare captions by meaning", 15, plan_caption_passes),
     Step("take back and enqueue durable work", 5, sweep),

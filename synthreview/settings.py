@@ -284,6 +284,12 @@ SCORERS: dict[str, dict[str, Any]] = {
     },
     "quality": {"BACKEND": "synthreview.scoring.scorers.quality.QualityScorer"},
 }
+# More CLIP models as further judges, by the names that SYNTHREVIEW_CLIP takes.
+for number, spec in enumerate(env.list("SYNTHREVIEW_MORE_CLIPS", default=[]), start=2):
+    SCORERS[f"clip-{number}"] = {
+        "BACKEND": "synthreview.scoring.scorers.clip.ClipScorer",
+        "OPTIONS": {**SCORERS["clip"]["OPTIONS"], "model_spec": spec},
+    }
 # Where finished exports may be sent, and which hosts webhooks may reach besides the internet's.
 EXPORT_DESTINATIONS: dict[str, dict[str, Any]] = {}
 if EXPORT_FOLDER := env.str("SYNTHREVIEW_EXPORT_FOLDER", default=""):

@@ -11,6 +11,7 @@ urlpatterns = [
     path("", include("synthreview.catalog.urls")),
     path("", include("synthreview.prompting.urls")),
     path("", include("synthreview.generation.urls")),
+    path("", include("synthreview.scoring.urls")),
     path("", include("synthreview.review.urls")),
     path("", include("synthreview.export.urls")),
     path("", include("synthreview.evaluation.urls")),

@@ -162,6 +162,15 @@ def own_data_folder(settings: Any, tmp_path: Path) -> Path:
     return data
 
 
+@pytest.fixture(autouse=True)
+def fresh_memory() -> None:
+    """Forget what the process remembers of rows that the test before took back."""
+    from synthreview.scoring import lookalikes, similarity
+
+    lookalikes._indexes.clear()
+    similarity._rests.clear()
+
+
 @pytest.fixture
 def redis_url() -> str:
     """Return the address of this worker's own, now empty, database in Redis.

@@ -8,11 +8,12 @@ import numpy as np
 
 from synthreview.catalog.models import Dataset, ReferenceImage, ReferenceUse
 from synthreview.evaluation.frozen import Frozen, Part, is_for_validation
-from synthreview.export.ancestry import ancestry_of, fingerprints
+from synthreview.export.ancestry import ancestry_of
 from synthreview.export.collecting import collect
-from synthreview.export.near_duplicates import near_pairs
 from synthreview.generation.models import GeneratedImage
 from synthreview.prompting.techniques import TECHNIQUES
+from synthreview.scoring.lookalikes import fingerprints
+from synthreview.scoring.near_duplicates import near_pairs
 
 LEAST_TEST = 10
 

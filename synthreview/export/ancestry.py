@@ -10,31 +10,15 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import pairwise
-from pathlib import Path
-
-import numpy as np
-import numpy.typing as npt
 
 from synthreview.catalog.models import Dataset, ReferenceImage, ReferenceUse
-from synthreview.catalog.storage import blobs
-from synthreview.export.models import Fingerprint
-from synthreview.export.near_duplicates import (
-    SURE_BITS,
-    are_near,
-    close_pairs,
-    perceptual_hash,
-)
-from synthreview.export.splits import Forest, components
 from synthreview.generation.models import CallInput, GeneratedImage
-from synthreview.lib.images import THUMB
-from synthreview.scoring.models import Embedding, ScorerVersion
+from synthreview.lib.forest import components
+from synthreview.scoring.lookalikes import compare_all
+from synthreview.scoring.models import Lookalike
 
-BATCH = 500
-THREADS = 4
-SIGN = 2**63
 Beat = Callable[[], None]
 Pairs = Iterable[tuple[int, int]]
 
@@ -136,26 +120,13 @@ def parents(nodes: list[Node], dataset: Dataset, beat: Beat) -> Pairs:
 
 
 def near_duplicates(nodes: list[Node], dataset: Dataset, beat: Beat) -> Pairs:
-    """Return the pairs that are all but copies."""
-    bits = fingerprints({node.sha256 for node in nodes}, beat)
-    told = [place for place, node in enumerate(nodes) if bits.get(node.sha256) is not None]
-    hashes = np.array([bits[nodes[place].sha256] for place in told], dtype=np.int64)
-    # Ten thousand copies are fifty million pairs: one that connects nothing new is not kept.
-    forest = Forest(len(told))
-    unsure: list[tuple[int, int, int]] = []
-    for first, second, apart in close_pairs(hashes.view(np.uint64)):
-        if apart > SURE_BITS:
-            if forest.root(first) != forest.root(second):
-                unsure.append((first, second, apart))
-        elif forest.join(first, second):
-            yield told[first], told[second]
-    # Of a hundred thousand vectors a few are asked for: all would take a hundred megabytes.
-    asked = {place for first, second, _ in unsure for place in (first, second)}
-    ours = {nodes[told[place]].pk: place for place in asked if not nodes[told[place]].use}
-    vectors = {ours[pk]: vector for pk, vector in _vectors(sorted(ours))}
-    for first, second, apart in unsure:
-        if are_near(apart, vectors.get(first), vectors.get(second)):
-            yield told[first], told[second]
+    """Return pairs that connect all that are all but copies, as they were found on arrival."""
+    compare_all(dataset.pk, beat)
+    places = {(bool(node.use), node.pk): place for place, node in enumerate(nodes)}
+    for pair in Lookalike.objects.filter(dataset=dataset).found().ends():
+        first, second = (places.get(end) for end in pair)
+        if first is not None and second is not None:
+            yield first, second
 
 
 KINSHIPS = (same_family, same_bytes, same_seed, parents, near_duplicates)
@@ -168,51 +139,3 @@ def _alike(nodes: list[Node], key: Callable[[Node], Hashable]) -> Iterator[tuple
             groups[found].append(place)
     for group in groups.values():
         yield from pairwise(group)
-
-
-# --- What near-duplicates are told by ---------------------------------------------------
-
-
-def fingerprints(wanted: set[str], beat: Beat) -> dict[str, int | None]:
-    """Return the perceptual hash of each stored original; computes and keeps the missing ones."""
-    known: dict[str, int | None] = {}
-    for some in _batches(sorted(wanted)):
-        known |= dict(Fingerprint.objects.filter(sha256__in=some).values_list("sha256", "bits"))
-    with ThreadPoolExecutor(THREADS) as pool:  # Pillow decodes outside Python's lock
-        for some in _batches(sorted(wanted - known.keys())):
-            made = dict(zip(some, pool.map(_fingerprint, some), strict=True))
-            Fingerprint.objects.bulk_create(
-                (Fingerprint(sha256=sha256, bits=bits) for sha256, bits in made.items()),
-                ignore_conflicts=True,
-            )
-            known |= made
-            beat()
-    return known
-
-
-def _batches(names: list[str]) -> Iterator[list[str]]:
-    return (names[start : start + BATCH] for start in range(0, len(names), BATCH))
-
-
-def _fingerprint(sha256: str) -> int | None:
-    try:
-        found = perceptual_hash(_smallest(sha256))
-    except OSError:  # it is gone or damaged: the writer says so, with its name
-        return None
-    return found if found is None or found < SIGN else found - 2 * SIGN
-
-
-def _smallest(sha256: str) -> Path:
-    thumb = blobs().path(sha256, THUMB)
-    return thumb if thumb.exists() else blobs().path(sha256)
-
-
-def _vectors(images: list[int]) -> Iterator[tuple[int, npt.NDArray[np.float16]]]:
-    """Yield the embeddings of our images by the current scorer."""
-    version = ScorerVersion.objects.current()
-    if version is None:
-        return
-    for start in range(0, len(images), BATCH):
-        rows = Embedding.objects.filter(version=version, image__in=images[start : start + BATCH])
-        for image, vector in rows.values_list("image", "vector"):
-            yield image, np.frombuffer(bytes(vector), dtype="<f2")

@@ -255,16 +255,3 @@ class Omission(models.Model):
 
     def __str__(self) -> str:
         return f"{self.image_id} left out of {self.export_id}"
-
-
-class Fingerprint(models.Model):
-    """The perceptual hash of a stored original, computed once; null: it has too little contrast.
-
-    Sixty-four bits as a signed number, because databases know no other.
-    """
-
-    sha256 = models.CharField(max_length=64, primary_key=True)
-    bits = models.BigIntegerField(null=True)
-
-    def __str__(self) -> str:
-        return f"fingerprint of {self.sha256[:12]}"

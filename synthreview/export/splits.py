@@ -13,7 +13,7 @@ import hashlib
 import itertools
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -152,35 +152,6 @@ class FamilySize:
     @property
     def size(self) -> int:
         return sum(count for _, count in self.counts)
-
-
-class Forest:
-    """Nodes that grow together; the lowest of each group stands for it."""
-
-    def __init__(self, count: int) -> None:
-        self._parent = list(range(count))
-
-    def root(self, node: int) -> int:
-        """Return the lowest node that it is connected with."""
-        parent = self._parent
-        while parent[node] != node:
-            parent[node] = parent[parent[node]]
-            node = parent[node]
-        return node
-
-    def join(self, first: int, second: int) -> bool:
-        """Connect two nodes; False where they were connected already."""
-        low, high = sorted((self.root(first), self.root(second)))
-        self._parent[high] = low
-        return low != high
-
-
-def components(count: int, pairs: Iterable[tuple[int, int]]) -> list[int]:
-    """Return for each of `count` nodes the lowest node that it is connected with."""
-    forest = Forest(count)
-    for first, second in pairs:
-        forest.join(first, second)
-    return [forest.root(node) for node in range(count)]
 
 
 def share_out(

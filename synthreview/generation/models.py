@@ -139,6 +139,10 @@ class Call(PaidWork):
         return self.run.dataset_id
 
     @property
+    def asked_for(self) -> str:
+        return f"{self.count} × {self.prompt.text}"
+
+    @property
     def service(self) -> str:
         return service_of(self.run.generator)
 

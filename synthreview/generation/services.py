@@ -450,11 +450,8 @@ def retry_run(run: Run) -> int:
 
 @transaction.atomic
 def decide_unknown(run: Run, calls: Sequence[Call], outcome: str) -> int:
-    """End calls of unknown outcome as a person decided; returns how many. Raises RunError."""
-    try:
-        resolved = resolve_unknown(run.dataset, calls, outcome)
-    except OverBudgetError as error:
-        raise RunError(str(error)) from error
+    """End calls of unknown outcome as decided; returns how many. Raises OverBudgetError."""
+    resolved = resolve_unknown(run.dataset, calls, outcome)
     _batch_again(run, calls)
     return resolved
 

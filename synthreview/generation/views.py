@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import datetime as dt
+from functools import partial
 from typing import Any
 
 from django.conf import settings
 from django.contrib import messages
 from django.core.paginator import Paginator
-from django.db.models import Count, Min, Q, QuerySet, Sum
+from django.db.models import Count, Min, Q, Sum
 from django.db.models.functions import Now
 from django.http import FileResponse, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
@@ -26,6 +27,8 @@ from synthreview.generation.models import Call, CallBatch, GeneratedImage, Run, 
 from synthreview.generation.options import initial_of
 from synthreview.lib.adapters import UnknownAdapterError
 from synthreview.lib.images import EXTENSIONS
+from synthreview.spending.deciding import PAGE as UNKNOWN_SHOWN
+from synthreview.spending.deciding import decide_ticked
 from synthreview.spending.gates import gate_of, open_gate
 from synthreview.spending.limits import Limits
 from synthreview.spending.services import Outcome, budget_of
@@ -225,31 +228,12 @@ def unknown(request: HttpRequest, slug: str, number: int) -> HttpResponse:
     found = get_object_or_404(Run, dataset=dataset, number=number)
     calls = found.calls.filter(state=WorkState.UNKNOWN).select_related("prompt").order_by("pk")
     if request.method == "POST":
-        _resolve(request, found, calls)
+        decide_ticked(request, calls, partial(services.decide_unknown, found))
         left = calls.exists()
         return redirect("run-unknown" if left else "run", dataset.slug, number)
-    page = Paginator(calls, PAGE).get_page(request.GET.get("page"))
+    page = Paginator(calls, UNKNOWN_SHOWN).get_page(request.GET.get("page"))
     context |= {"run": found, "title": _title(found.generator), "page": page, "outcomes": Outcome}
     return render(request, "generation/unknown.html", context)
-
-
-def _resolve(request: HttpRequest, run: Run, calls: QuerySet[Call]) -> None:
-    given = [pk for pk in request.POST.getlist("call") if pk.isdecimal() and len(pk) < 19]
-    outcome = request.POST.get("outcome", "")
-    if outcome not in Outcome.values or not given:
-        messages.error(request, "Tick one call or more, and say what became of them.")
-        return
-    try:
-        resolved = services.decide_unknown(run, list(calls.filter(pk__in=given[:PAGE])), outcome)
-    except services.RunError as error:
-        messages.error(request, str(error))
-    else:
-        if outcome == Outcome.LOOK_UP and not resolved:
-            messages.warning(request, "No answer has come, and to ask again would cost again.")
-        elif outcome == Outcome.LOOK_UP:
-            messages.success(request, f"{resolved} calls go on: nothing is charged twice.")
-        else:
-            messages.success(request, f"{resolved} calls decided.")
 
 
 # --- Bytes ----------------------------------------------------------------------

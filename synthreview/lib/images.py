@@ -15,6 +15,11 @@ MAX_BYTES = 50_000_000
 # Long sides of the renditions, in pixels: the grid's and the review page's.
 THUMB, VIEW = "thumb", "view"
 RENDITIONS_PX = {THUMB: 320, VIEW: 1280}
+JPEG_QUALITY = 90
+# How they are made, for whoever must know: a change of it changes scores.
+RENDITIONS_TITLE = (
+    f"{'/'.join(map(str, RENDITIONS_PX.values()))} px JPEG {JPEG_QUALITY}, box and Hamming"
+)
 
 
 class BadImageError(ValueError):
@@ -31,9 +36,11 @@ class DecodedImage:
     height: int
 
 
-def decode(data: bytes) -> DecodedImage:
+def decode(data: bytes, *, least_px: int = 0) -> DecodedImage:
     """Decode PNG, JPEG or WebP bytes of one frame and at most 40 megapixels.
 
+    `least_px`: a JPEG may come as a half, a quarter or an eighth of its size, but with no side
+    below so many pixels; that takes a fraction of the time. 0 = as it is.
     The claim of size is checked before any pixel is decoded: Pillow alone only warns.
     Raises BadImageError.
     """
@@ -43,7 +50,7 @@ def decode(data: bytes) -> DecodedImage:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             with Image.open(io.BytesIO(data), formats=list(MEDIA_TYPES)) as image:
-                return _checked(image)
+                return _checked(image, least_px)
     except Image.DecompressionBombError:
         raise BadImageError("too many pixels: at most 40 megapixels are taken") from None
     except BadImageError:
@@ -56,7 +63,7 @@ def decode(data: bytes) -> DecodedImage:
         ) from error
 
 
-def _checked(image: Image.Image) -> DecodedImage:
+def _checked(image: Image.Image, least_px: int) -> DecodedImage:
     if image.width * image.height > MAX_PIXELS:
         raise BadImageError(
             f"too many pixels: {image.width} × {image.height}; at most 40 megapixels are taken"
@@ -64,6 +71,8 @@ def _checked(image: Image.Image) -> DecodedImage:
     if getattr(image, "n_frames", 1) > 1:
         raise BadImageError("an animation: only single images are taken")
     media_type = MEDIA_TYPES[str(image.format)]
+    if least_px:
+        image.draft("RGB", (least_px, least_px))
     image.load()
     pixels = ImageOps.exif_transpose(image)
     return DecodedImage(_as_rgb(pixels), media_type, pixels.width, pixels.height)
@@ -82,6 +91,17 @@ def _as_rgb(image: Image.Image) -> Image.Image:
     return image.convert("RGB")
 
 
+def smallest_rendition(width: int, height: int, least_px: int) -> str | None:
+    """Return the smallest rendition of a picture whose shorter side has `least_px` or more.
+
+    None where only the original will do.
+    """
+    for name, long_side_px in RENDITIONS_PX.items():
+        if min(width, height) * min(1.0, long_side_px / max(width, height)) >= least_px:
+            return name
+    return None
+
+
 def rendition(image: Image.Image, long_side_px: int) -> bytes:
     """Return JPEG bytes of at most that size, without any metadata.
 
@@ -96,5 +116,5 @@ def rendition(image: Image.Image, long_side_px: int) -> bytes:
         by = Image.Resampling.BOX if is_thumb else Image.Resampling.HAMMING
         small.thumbnail((long_side_px, long_side_px), by, reducing_gap=2.0)
     buffer = io.BytesIO()
-    small.save(buffer, "JPEG", quality=90, subsampling="4:2:0" if is_thumb else "4:4:4")
+    small.save(buffer, "JPEG", quality=JPEG_QUALITY, subsampling="4:2:0" if is_thumb else "4:4:4")
     return buffer.getvalue()

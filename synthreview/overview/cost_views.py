@@ -51,12 +51,14 @@ def costs(request: HttpRequest, slug: str) -> HttpResponse:
                 return redirect("costs", dataset.slug)
     tables = costs_of(dataset)
     captions = caption_costs(dataset)
+    questions = question_costs(dataset)
     context |= {
         "form": form,
         "budget": budget,
         "tables": tables,
         "captions": captions,
-        "questions": question_costs(dataset),
+        "questions": questions,
+        "unknown_questions": sum(cost.unknown for cost in questions),
         "unknown": sum(cost.unknown for cost in tables["Generator"]),
         "unknown_runs": Run.objects.filter(dataset=dataset)
         .with_unknown()

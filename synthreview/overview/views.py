@@ -20,15 +20,18 @@ from synthreview.overview.lineage import ancestors, children
 from synthreview.overview.numbers import dataset_lines, overview_of
 from synthreview.review.models import Decision, ImageReview, ImageState
 from synthreview.review.reasons import REASONS
+from synthreview.scoring.lookalikes import lookalikes_of
 from synthreview.scoring.services import (
     main_score,
     misreading_of,
+    rank_within_caption,
     rank_within_class,
     scoring_notice,
 )
 
 SHOWN = 12
 PAGE = 60
+LOOKALIKES = 8
 
 
 @require_GET
@@ -126,6 +129,7 @@ def image(request: HttpRequest, pk: int) -> HttpResponse:
         "generator_notice": _generator_notice(found.generator),
         "parents": ancestors(found),
         "children": children(found),
+        "lookalikes": lookalikes_of(found, LOOKALIKES),
     }
     if not is_hidden:
         context |= _score_of(found) | {"misreading": misreading_of(found)}
@@ -144,7 +148,12 @@ def _score_of(image: GeneratedImage) -> dict[str, Any]:
     score.image = image  # spares a query
     words = image.parts
     parts = [(slot, words.get(slot, ""), value) for slot, value in score.parts.items()]
-    return {"score": score, "parts": parts, "rank": rank_within_class(score)}
+    return {
+        "score": score,
+        "parts": parts,
+        "rank": rank_within_class(score),
+        "rank_in_caption": rank_within_caption(score),
+    }
 
 
 def _asks_several(policy: QualityPolicy) -> bool:

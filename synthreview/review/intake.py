@@ -27,7 +27,8 @@ from synthreview.review.models import (
     ReviewSlot,
     Verdict,
 )
-from synthreview.scoring.models import Score, ScorerVersion
+from synthreview.scoring.models import Score, ScorerVersion, ScoringPass
+from synthreview.work.models import WorkState
 
 Row = TypeVar("Row")
 RECENT = 5_000
@@ -169,11 +170,18 @@ def _move(wanted: Mapping[int, float]) -> int:
 
 
 def reorder() -> int:
-    """Give undecided images the place that the current model's score says; returns how many."""
+    """Give undecided images the place that the current model's score says; returns how many.
+
+    Not before it has gone over a whole dataset: its scores and the old one's do not compare.
+    """
     version = ScorerVersion.objects.current()
+    passes = ScoringPass.objects.filter(version=version)
+    covered = passes.filter(state=WorkState.DONE).values("dataset")
+    at_work = passes.open().exclude(dataset__in=covered).values("dataset")
     stale = (
         Score.objects.filter(version=version, applies=True, image__review__state=ImageState.PENDING)
         .filter(~Q(image__review__score=F("pk")) | Q(image__review__score__isnull=True))
+        .exclude(image__dataset__in=at_work)
         .order_by("pk")
         .only("image", "value")
     )

@@ -80,7 +80,8 @@ def judges_of(dataset: Dataset) -> list[Judge]:
     lots = _by_lot(dataset)
     names = dict(LabelClass.objects.filter(dataset=dataset).values_list("pk", "name"))
     return [
-        _judge(version, _decided(dataset, version, lots), names) for version in scorers_in_use()
+        _judge(version, _decided(dataset, version, lots), names)
+        for version in scorers_in_use(dataset)
     ]
 
 

@@ -144,10 +144,14 @@ class Cohort(models.Model):
 
 
 class AsideKind(models.TextChoices):
-    """Why images left the queue unseen. All but the first two are the auto-reject floor."""
+    """Why images left the queue unseen.
+
+    The first three by a person; the others are the auto-reject floor.
+    """
 
     PROMPT = "prompt", "the rest of a prompt of which so much was rejected"
     SIMILAR = "similar", "like an image that was rejected"
+    LOOKALIKE = "lookalike", "all but copies of earlier images"
     UNREADABLE = "unreadable", "the file cannot be read"
     BLANK = "blank", "blank: nothing to see"
     COPY = "copy", "the same file as an earlier image of its class"
@@ -157,9 +161,9 @@ class PutAside(models.Model):
     """Images taken out of the queue unseen, as one event.
 
     The rest of one prompt because so much of it was rejected (`decided` and `rejected` are what
-    was known then), or what is like a rejected image, both by a person; or images with a fault
-    that needs no eye. `removed` is how many left. It ends when somebody withdraws it: its images
-    return to the queue, but not to a certificate that they left.
+    was known then), what is like a rejected image, or what is all but a copy of another, all by a
+    person; or images with a fault that needs no eye. `removed` is how many left. It ends when
+    somebody withdraws it: its images return to the queue, but not to a certificate that they left.
     """
 
     dataset = models.ForeignKey(Dataset, on_delete=models.PROTECT, related_name="+")

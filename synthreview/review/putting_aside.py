@@ -149,6 +149,20 @@ def put_aside_similar(*, image: GeneratedImage, images: Collection[int], user: U
     return event
 
 
+@transaction.atomic
+def put_aside_lookalikes(*, dataset: Dataset, images: Collection[int], user: User) -> PutAside:
+    """Take images that are all but copies of others out of the queue, as one event.
+
+    Of `images` those of the dataset that nobody has been handed. Raises PutAsideError where
+    nothing is left.
+    """
+    event = PutAside.objects.create(dataset=dataset, kind=AsideKind.LOOKALIKE, created_by=user)
+    alike = unseen_images().filter(image__in=images, dataset=dataset)
+    if not take_out(event, alike, reason="all but a copy of an earlier image"):
+        raise PutAsideError("Nothing of it is left that nobody has seen.")
+    return event
+
+
 def take_out(event: PutAside, reviews: QuerySet[ImageReview], *, reason: str) -> int:
     """Take the images that nobody is being handed out of the queue; inside a transaction."""
     wanted = dict(reviews.values_list("image", "looks"))

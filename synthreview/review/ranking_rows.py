@@ -72,7 +72,7 @@ def read_queue(dataset: Dataset, *, on_page: Told = lambda: None) -> QueuedImage
         last = page[-1][0]
         on_page()
     images = np.array(columns["pk"], dtype=np.int64)
-    scorers = scorers_in_use()
+    scorers = scorers_in_use(dataset)
     scores: dict[str, FloatArray] = {MAIN_SCORE: np.full(len(images), np.nan)}
     for version in scorers:
         scores |= _scores(dataset, version, images, on_page)

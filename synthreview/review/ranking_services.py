@@ -121,11 +121,12 @@ def current_ranking(dataset: Dataset) -> Ranking | None:
     return done.order_by("-pk").first()
 
 
-def scorers_in_use() -> list[ScorerVersion]:
-    """Return the current version of every scorer, the one that orders the queue first."""
-    newest: dict[str, ScorerVersion] = {}
-    for version in ScorerVersion.objects.order_by("-registered_at", "-pk"):
-        newest.setdefault(version.alias, version)
-    return sorted(
-        newest.values(), key=lambda version: (version.alias != MAIN_SCORER, version.alias)
-    )
+def scorers_in_use(dataset: Dataset) -> list[ScorerVersion]:
+    """Return the version in force of every scorer, the one that orders the queue first.
+
+    Also of those that are configured no more: what they said still tells something.
+    """
+    aliases = ScorerVersion.objects.order_by().values_list("alias", flat=True).distinct()
+    order = sorted(aliases, key=lambda alias: (alias != MAIN_SCORER, alias))
+    found = [ScorerVersion.objects.in_force(dataset.pk, alias) for alias in order]
+    return [version for version in found if version is not None]

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import Self
+
 from django.conf import settings
 from django.db import models
 from django.db.models import Exists, OuterRef, Q
 
-from synthreview.catalog.models import Dataset
+from synthreview.catalog.models import Dataset, ReferenceImage
 from synthreview.generation.models import GeneratedImage
 from synthreview.prompting.models import Prompt, PromptState
 from synthreview.prompting.techniques import WRITTEN
@@ -23,6 +26,17 @@ class ScorerVersionQuerySet(models.QuerySet["ScorerVersion"]):
     def current(self, alias: str = MAIN_SCORER) -> ScorerVersion | None:
         """Return the version that a worker registered last, or None before the first."""
         return self.filter(alias=alias).order_by("-registered_at", "-pk").first()
+
+    def in_force(self, dataset: int, alias: str = MAIN_SCORER) -> ScorerVersion | None:
+        """Return the newest version that has gone over the whole dataset once.
+
+        While a new model is still at work there, the one before it stays; before any, the newest.
+        """
+        passes = ScoringPass.objects.filter(
+            dataset=dataset, version=OuterRef("pk"), state=WorkState.DONE
+        )
+        versions = self.filter(alias=alias).order_by("-registered_at", "-pk")
+        return versions.filter(Exists(passes)).first() or versions.first()
 
     def in_use(self) -> list[ScorerVersion]:
         """Return the current version of every judge that is configured, the main one first.
@@ -165,6 +179,108 @@ class Misreading(models.Model):
         return self.class_after.casefold() == self.word.casefold()
 
 
+class Fingerprint(models.Model):
+    """The perceptual hash of a stored original, computed once; null: it has too little contrast.
+
+    Sixty-four bits as a signed number, because databases know no other.
+    """
+
+    sha256 = models.CharField(max_length=64, primary_key=True)
+    bits = models.BigIntegerField(null=True)
+
+    def __str__(self) -> str:
+        return f"fingerprint of {self.sha256[:12]}"
+
+
+class LookalikeKind(models.TextChoices):
+    """How a picture was told to be all but a copy; NONE: it was compared, and is like no other."""
+
+    NONE = "none", "like no other"
+    COPY = "copy", "the same file"
+    LOOK = "look", "hardly to be told apart"
+    CLIP = "clip", "much alike, to CLIP too"
+
+
+class LookalikeQuerySet(models.QuerySet["Lookalike"]):
+    def found(self) -> Self:
+        """Return the rows that say of what a picture is all but a copy."""
+        return self.exclude(kind=LookalikeKind.NONE)
+
+    def ends(self) -> Iterator[tuple[tuple[bool, int], tuple[bool, int]]]:
+        """Yield both pictures of each row as (is a reference, primary key)."""
+        rows = self.order_by("pk").values_list("image", "reference", "of_image", "of_reference")
+        for image, reference, of_image, of_reference in rows.iterator(chunk_size=5_000):
+            yield (image is None, image or reference), (of_image is None, of_image or of_reference)
+
+
+class Lookalike(models.Model):
+    """What a picture of a dataset is all but a copy of, told when it arrived.
+
+    Every picture that was compared has a row; one that is near several groups of older ones has a
+    row for each, so that the rows connect all that belongs together, and no more. `hash` is the
+    perceptual hash of the picture itself, `bits` how many of it differ.
+    """
+
+    dataset = models.ForeignKey(Dataset, on_delete=models.CASCADE, related_name="+")
+    image = models.ForeignKey(
+        GeneratedImage, null=True, on_delete=models.CASCADE, related_name="lookalikes"
+    )
+    reference = models.ForeignKey(
+        ReferenceImage, null=True, on_delete=models.CASCADE, related_name="+"
+    )
+    of_image = models.ForeignKey(
+        GeneratedImage, null=True, on_delete=models.CASCADE, related_name="+"
+    )
+    of_reference = models.ForeignKey(
+        ReferenceImage, null=True, on_delete=models.CASCADE, related_name="+"
+    )
+    kind = models.CharField(max_length=8, choices=LookalikeKind)
+    hash = models.BigIntegerField(null=True)
+    bits = models.PositiveSmallIntegerField(null=True)
+    cosine = models.FloatField(null=True)
+
+    objects = LookalikeQuerySet.as_manager()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["image", "of_image"], name="scoring_lookalike_images_once"
+            ),
+            models.UniqueConstraint(
+                fields=["image", "of_reference"], name="scoring_lookalike_reference_once"
+            ),
+            models.CheckConstraint(
+                name="scoring_lookalike_of_one_picture",
+                condition=Q(image__isnull=False, reference__isnull=True)
+                | Q(image__isnull=True, reference__isnull=False),
+            ),
+            models.CheckConstraint(
+                name="scoring_lookalike_names_the_other",
+                condition=Q(
+                    kind=LookalikeKind.NONE, of_image__isnull=True, of_reference__isnull=True
+                )
+                | Q(~Q(kind=LookalikeKind.NONE), of_image__isnull=False, of_reference__isnull=True)
+                | Q(~Q(kind=LookalikeKind.NONE), of_image__isnull=True, of_reference__isnull=False),
+            ),
+            models.CheckConstraint(
+                name="scoring_lookalike_kind_known", condition=Q(kind__in=LookalikeKind.values)
+            ),
+        ]
+        indexes = [
+            # Serves the worker that reads what others have compared since.
+            models.Index(fields=["dataset", "id"], name="scoring_lookalike_new"),
+            # Serves the page of a dataset's lookalikes.
+            models.Index(
+                fields=["dataset", "-image"],
+                name="scoring_lookalike_found",
+                condition=~Q(kind=LookalikeKind.NONE),
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.image_id or self.reference_id}: {self.get_kind_display()}"
+
+
 class ScoringPass(DurableWork):
     """One walk over a dataset's images that the current model has not scored yet."""
 
@@ -273,6 +389,10 @@ class QuestionCall(PaidWork):
     @property
     def payer_id(self) -> int:
         return self.image.dataset_id
+
+    @property
+    def asked_for(self) -> str:
+        return f"Image {self.image_id}: {self.image.caption}"
 
     @property
     def service(self) -> str:

@@ -7,13 +7,14 @@ import functools
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
-from django.db.models import Exists, Max, OuterRef
+from django.db.models import Count, Exists, Max, OuterRef, Q
 from django.db.models.functions import Now
 from django.utils import timezone
 
 from synthreview.catalog.models import Dataset
 from synthreview.generation.models import GeneratedImage
 from synthreview.lib.adapters import load_adapter
+from synthreview.lib.images import RENDITIONS_TITLE
 from synthreview.scoring.models import (
     MAIN_SCORER,
     QUESTIONS,
@@ -42,12 +43,14 @@ def scorer(alias: str = MAIN_SCORER) -> Scorer:
 def register(alias: str = MAIN_SCORER) -> ScorerVersion:
     """Load the scorer and put its version on record as the current one. Raises ScorerError."""
     card = scorer(alias).card()
+    # From what it reads a picture is part of what it is: another copy gives other scores.
+    source = f"; from {RENDITIONS_TITLE}" if card.side_px else ""
     version, _ = ScorerVersion.objects.update_or_create(
         alias=alias,
         model=card.model,
         tag=card.tag,
         weights_sha256=card.weights_sha256,
-        preprocessing=card.preprocessing,
+        preprocessing=f"{card.preprocessing}{source}"[:200],
         defaults={
             "name": card.name,
             "applies_to": sorted(card.applies_to),
@@ -108,8 +111,8 @@ def _plan(dataset_id: int, version: ScorerVersion) -> ScoringPass | None:
 
 
 def main_score(image: GeneratedImage) -> Score | None:
-    """Return the score that counts for the image: the current model's."""
-    version = ScorerVersion.objects.current()
+    """Return the score that counts for the image: that of the model in force."""
+    version = ScorerVersion.objects.in_force(image.dataset_id)
     return Score.objects.filter(image=image, version=version).select_related("version").first()
 
 
@@ -128,12 +131,22 @@ def fooled(is_fooled: bool) -> Exists:
 
 def rank_within_class(score: Score) -> tuple[int, int] | None:
     """Return (rank, of how many) within the image's class, 1 = lowest; None without a value."""
+    return _rank(score, image__label_class=score.image.label_class_id)
+
+
+def rank_within_caption(score: Score) -> tuple[int, int] | None:
+    """Return the same among the images of its prompt; None without one."""
+    prompt = score.image.prompt_id
+    return None if prompt is None else _rank(score, image__prompt=prompt)
+
+
+def _rank(score: Score, **among: int) -> tuple[int, int] | None:
     if score.value is None:
         return None
-    peers = Score.objects.filter(
-        version=score.version, image__label_class=score.image.label_class_id, applies=True
+    counts = Score.objects.filter(version=score.version, applies=True, **among).aggregate(
+        lower=Count("pk", filter=Q(value__lt=score.value)), all=Count("pk")
     )
-    return peers.filter(value__lt=score.value).count() + 1, peers.count()
+    return counts["lower"] + 1, counts["all"]
 
 
 def scoring_notice(dataset: Dataset) -> str:

@@ -53,7 +53,7 @@ def most_like(image: GeneratedImage, count: int) -> list[tuple[int, float]]:
 
     Itself is left out. Empty where no scorer has an embedding of it. A handful of queries.
     """
-    version = ScorerVersion.objects.current()
+    version = ScorerVersion.objects.in_force(image.dataset_id)
     own = Embedding.objects.filter(image=image, version=version).values_list("vector", flat=True)
     if version is None or not (vector := own.first()):
         return []

@@ -146,6 +146,11 @@ class PaidWork(DurableWork):
         raise NotImplementedError
 
     @property
+    def asked_for(self) -> str:
+        """Return what was asked for, in a person's words: for the page that decides."""
+        return str(self)
+
+    @property
     def service(self) -> str:
         """Return the name of the service that is called, for its gate; empty: it needs none."""
         return ""

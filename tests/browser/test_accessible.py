@@ -77,6 +77,7 @@ OF_DATASET = [
     "replay",
     "thresholds",
     "set-aside",
+    "lookalikes",
     "review",
     "review-grid",
     "review-compare",

@@ -8,25 +8,23 @@ import uuid
 from collections import Counter, defaultdict
 from typing import Any
 
-import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
 from synthreview.accounts.models import User
 from synthreview.catalog.models import Dataset, LabelClass, ReferenceImage, ReferenceUse
 from synthreview.catalog.storage import store_image
-from synthreview.export import ancestry, services
-from synthreview.export.ancestry import ancestry_of, fingerprints
+from synthreview.export import services
+from synthreview.export.ancestry import ancestry_of
 from synthreview.export.collecting import Selection, SelectionError
 from synthreview.export.freezing import frozen_facts
 from synthreview.export.jobs import freeze
-from synthreview.export.models import Export, Fingerprint, OmissionReason
-from synthreview.export.splits import components, parse_wish
+from synthreview.export.models import Export, OmissionReason
+from synthreview.export.splits import parse_wish
 from synthreview.export.writers.card import card_text
 from synthreview.export.writers.imagefolder import LAYOUT
 from synthreview.generation.models import Call, CallInput, GeneratedImage
 from synthreview.review.models import Decision, Verdict
-from synthreview.scoring.models import Embedding
 from synthreview.work.models import WorkState
 from tests.export.frozen import frozen
 from tests.factories import (
@@ -38,7 +36,6 @@ from tests.factories import (
     make_rejected_image,
     make_run,
     make_user,
-    make_version,
 )
 
 pytestmark = pytest.mark.django_db
@@ -183,42 +180,12 @@ def test_a_rejected_parent_connects_its_children(
 # --- Near-duplicates --------------------------------------------------------------------
 
 
-def test_copies_are_found_and_other_pictures_are_not(car: LabelClass) -> None:
-    copies = [scene(1), scene(1, quality=50), scene(1, size=32), scene(1, size=128)]
+def test_near_duplicates_are_one_family(car: LabelClass) -> None:
+    copies = [scene(1), scene(1, quality=50), scene(1, size=32)]
     same = {make_image(label_class=car, seed=n, **stored(data)).pk for n, data in enumerate(copies)}
-    for number in range(2, 12):
+    for number in range(2, 6):
         make_image(label_class=car, seed=number, **stored(scene(number)))
     assert families(car.dataset) == [same]
-
-
-def test_pictures_without_contrast_are_told_apart(car: LabelClass) -> None:
-    for number in range(4):
-        make_image(label_class=car, seed=number)  # the factory's images have one colour each
-    assert families(car.dataset) == []
-    assert set(Fingerprint.objects.values_list("bits", flat=True)) == {None}
-
-
-@pytest.mark.parametrize(("cosine", "are_kin"), [(0.99, True), (0.9, False)])
-def test_where_the_hash_is_unsure_the_embedding_decides(
-    car: LabelClass, monkeypatch: pytest.MonkeyPatch, cosine: float, are_kin: bool
-) -> None:
-    monkeypatch.setattr("synthreview.export.near_duplicates.SURE_BITS", -1)
-    monkeypatch.setattr("synthreview.export.near_duplicates.UNSURE_BITS", 64)
-    version = make_version()
-    vectors = [(1.0, 0.0), (cosine, (1 - cosine**2) ** 0.5)]
-    for number, vector in enumerate(vectors):
-        image = make_image(label_class=car, seed=number, **stored(scene(number)))
-        data = np.array(vector, dtype="<f2").tobytes()
-        Embedding.objects.create(image=image, version=version, vector=data)
-    assert bool(families(car.dataset)) == are_kin
-
-
-def test_a_fingerprint_is_computed_once(car: LabelClass, monkeypatch: pytest.MonkeyPatch) -> None:
-    image = make_image(label_class=car, **stored(scene(1)))
-    known = fingerprints({image.sha256}, lambda: None)
-    assert known[image.sha256] is not None
-    monkeypatch.setattr("synthreview.export.ancestry.perceptual_hash", None)
-    assert fingerprints({image.sha256}, lambda: None) == known
 
 
 # --- Splits that last -------------------------------------------------------------------
@@ -316,18 +283,6 @@ def test_more_than_there_is_fails_in_words(car: LabelClass, reviewer: User) -> N
     export.refresh_from_db()
     assert export.state == WorkState.FAILED
     assert "1,000 images are wished" in export.error
-
-
-def test_many_copies_are_few_pairs(car: LabelClass, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each pair kept connects something new, so that copies cost memory once each."""
-    for _ in range(12):
-        make_image(label_class=car)
-    Fingerprint.objects.all().delete()
-    monkeypatch.setattr(ancestry, "_fingerprint", lambda sha256: 5)
-    nodes = list(ancestry._nodes(car.dataset))
-    pairs = list(ancestry.near_duplicates(nodes, car.dataset, lambda: None))
-    assert len(pairs) == 11
-    assert set(components(12, pairs)) == {0}
 
 
 @pytest.mark.parametrize("seed", range(3))

@@ -16,11 +16,11 @@ from synthreview.export.splits import (
     SPLITS,
     FamilySize,
     Wish,
-    components,
     cost,
     parse_wish,
     share_out,
 )
+from synthreview.lib.forest import components
 
 # --- The wish -------------------------------------------------------------------------
 

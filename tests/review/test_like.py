@@ -10,17 +10,11 @@ from django.test.utils import CaptureQueriesContext
 from synthreview.generation.models import GeneratedImage
 from synthreview.review.models import AsideKind, ImageReview, ImageState, PutAside
 from synthreview.review.queue import claim_next
-from synthreview.scoring import similarity
 from tests.factories import make_dataset
 from tests.people import People, make_people
 from tests.review.ranking.rows import decide, make_queue
 
 pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture(autouse=True)
-def fresh() -> None:
-    similarity._rests.clear()
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
 from synthreview.scoring.scorers.base import FloatArray, ScorerCard, ScoreRequest, ScoreResult
 from synthreview.scoring.services import register, scorer
@@ -17,6 +18,7 @@ class RedScorer:
 
     knows: frozenset[str] = frozenset({"sketch"})
     tag = "1"
+    side_px = 0
     words: frozenset[str] = frozenset()
     before: Callable[[Sequence[ScoreRequest]], object] = staticmethod(lambda requests: None)
     batches: list[int] = []
@@ -25,8 +27,11 @@ class RedScorer:
     def card(self) -> ScorerCard:
         return ScorerCard(
             name="Red", model="red", tag=self.tag, weights_sha256="f" * 64, preprocessing="none",
-            applies_to=self.knows, words=self.words,
+            applies_to=self.knows, words=self.words, side_px=self.side_px,
         )  # fmt: skip
+
+    def prepare(self, image: Image.Image) -> None:
+        """Nothing is prepared."""
 
     def score(self, requests: Sequence[ScoreRequest]) -> list[ScoreResult]:
         self.before(requests)

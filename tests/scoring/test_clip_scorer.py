@@ -409,3 +409,57 @@ def test_a_bare_file_is_loaded_into_its_architecture(
     [folder_result] = ClipScorer(str(softmax_folder)).score([request()])
     assert scorer.card().model == "ViT-tiny"
     assert result.value == pytest.approx(folder_result.value, abs=1e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("is_folder", [False, True])
+def test_a_model_of_vit_b_32s_size_goes_through_the_real_loading_code(
+    tmp_path: Path, is_folder: bool
+) -> None:
+    """151 million random weights in half precision, by name and file and as a folder."""
+    with torch.device("meta"):
+        shapes = open_clip.create_model("ViT-B-32").state_dict()
+    torch.manual_seed(5)
+    weights = {
+        name: torch.empty(value.shape, dtype=torch.float16).normal_(std=0.02)
+        if value.is_floating_point()
+        else torch.zeros(value.shape, dtype=value.dtype)
+        for name, value in shapes.items()
+    }
+    assert sum(value.numel() for value in weights.values()) > 150e6
+    file = tmp_path / "open_clip_model.safetensors"
+    save_file(weights, file)
+    config = {"model_cfg": open_clip.get_model_config("ViT-B-32"), "preprocess_cfg": {}}
+    (tmp_path / "open_clip_config.json").write_text(json.dumps(config))
+    scorer = ClipScorer(str(tmp_path) if is_folder else f"ViT-B-32/{file}")
+    [result] = scorer.score([request()])
+    assert scorer.card().side_px == 224
+    assert scorer.card().weights_sha256 == clip_source.sha256_of(file)
+    assert result.embedding is not None
+    assert result.embedding.shape == (512,)
+    assert np.linalg.norm(result.embedding) == pytest.approx(1, abs=1e-2)
+    assert result.similarity is not None
+    assert -1 <= result.similarity <= 1
+    file.unlink()
+
+
+def test_what_was_prepared_ahead_scores_the_same(softmax_folder: Path) -> None:
+    scorer = ClipScorer(str(softmax_folder))
+    asked = request(3)
+    ahead = request(3, image=Image.new("RGB", (1, 1)), prepared=scorer.prepare(asked.image))
+    plain, prepared = scorer.score([asked, ahead])
+    assert prepared.similarity == pytest.approx(plain.similarity, abs=1e-6)
+
+
+def test_the_next_batch_is_begun_before_one_is_judged() -> None:
+    begun: list[int] = []
+
+    def items() -> Any:
+        for number in range(4):
+            begun.append(number)
+            yield number
+
+    assert [(item, len(begun)) for item in clip.one_ahead(items())] == [
+        (0, 2), (1, 3), (2, 4), (3, 4),
+    ]  # fmt: skip
+    assert list(clip.one_ahead(iter([]))) == []

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pytest
 from django.db.models.functions import Now
+from PIL import Image
 
 from synthreview.catalog.models import Dataset
 from synthreview.catalog.storage import blobs
+from synthreview.lib.images import THUMB, VIEW
 from synthreview.scoring import jobs
-from synthreview.scoring.jobs import score
+from synthreview.scoring.jobs import read_picture, score
 from synthreview.scoring.models import Embedding, Score, ScorerVersion, ScoringPass, unscored
 from synthreview.scoring.services import (
     main_score,
     plan_scoring,
     rank_within_class,
     register,
+    scorer,
     scoring_notice,
 )
 from synthreview.work.models import WorkState
@@ -251,3 +255,67 @@ def test_planning_asks_no_more_of_more_datasets(
     plan_scoring()
     with django_assert_max_num_queries(5):
         assert plan_scoring(recent_only=True) == []
+
+
+def test_a_judge_that_sees_little_reads_a_rendition(red: type[RedScorer], dataset: Dataset) -> None:
+    """The smallest whose shorter side holds what it sees; the original where none is there."""
+    large, wide, small = (
+        make_image(dataset, width=width, height=height)
+        for width, height in ((1024, 1024), (2048, 512), (32, 32))
+    )
+    marks = {THUMB: "red", VIEW: "lime"}
+    for image in (large, wide, small):
+        for name, colour in marks.items():
+            blobs().path(image.sha256, name).write_bytes(png(colour))
+        blobs().path(image.sha256).write_bytes(png("blue"))
+    seen = {
+        side: [read_picture(image, side).getpixel((0, 0)) for image in (large, wide, small)]
+        for side in (0, 224, 384)
+    }
+    red_, lime, blue = (255, 0, 0), (0, 255, 0), (0, 0, 255)
+    assert seen == {0: [blue] * 3, 224: [red_, lime, blue], 384: [lime, blue, blue]}
+    blobs().path(large.sha256, THUMB).unlink()
+    assert read_picture(large, 224).getpixel((0, 0)) == blue
+    blobs().path(wide.sha256).unlink()
+    with pytest.raises(FileNotFoundError):
+        read_picture(wide, 224)
+
+
+def png(colour: str) -> bytes:
+    buffer = io.BytesIO()
+    Image.new("RGB", (4, 4), colour).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def test_from_what_a_judge_reads_is_part_of_what_it_is(
+    red: type[RedScorer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert register().preprocessing == "none"
+    monkeypatch.setattr(red, "side_px", 224)
+    scorer.cache_clear()
+    register.cache_clear()
+    assert register().preprocessing == "none; from 320/1280 px JPEG 90, Hamming"
+
+
+def test_an_old_model_stays_in_force_until_the_new_one_has_covered_the_dataset(
+    red: type[RedScorer], dataset: Dataset
+) -> None:
+    images = [make_image(dataset) for _ in range(2)]
+    old = register()
+    score(plan_one().pk)
+    red.tag = "2"
+    scorer.cache_clear()
+    register.cache_clear()
+    new = register()
+    work = plan_one()
+    in_force = ScorerVersion.objects.in_force
+    assert ScorerVersion.objects.current() == new
+    assert in_force(dataset.pk) == old
+    shown = main_score(images[0])
+    assert shown is not None
+    assert shown.version == old
+    score(work.pk)
+    assert in_force(dataset.pk) == new
+    make_image(dataset)
+    plan_one()  # what comes later is no new beginning
+    assert in_force(dataset.pk) == new

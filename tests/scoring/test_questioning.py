@@ -7,8 +7,11 @@ from typing import Any
 
 import pytest
 from django.db import IntegrityError, transaction
+from django.test import Client
 
-from synthreview.catalog.models import Dataset
+from synthreview.accounts.models import User
+from synthreview.catalog.models import Dataset, Membership
+from synthreview.catalog.permissions import Role
 from synthreview.generation.models import GeneratedImage
 from synthreview.overview.costs import question_costs
 from synthreview.scoring import questioning
@@ -18,7 +21,15 @@ from synthreview.scoring.services import plan_scoring, register, scorer
 from synthreview.spending.models import Budget
 from synthreview.spending.services import budget_of, set_budget
 from synthreview.work.models import WorkState
-from tests.factories import make_dataset, make_image, make_prompt, make_score, make_version
+from tests.factories import (
+    make_dataset,
+    make_image,
+    make_prompt,
+    make_score,
+    make_user,
+    make_version,
+)
+from tests.people import make_people
 from tests.servers_fake import openai_server as fake
 from tests.servers_fake.openai_server import FakeOpenAI
 
@@ -170,6 +181,49 @@ def test_a_lost_answer_is_unknown_and_not_asked_again(
     call.refresh_from_db()
     assert call.state == WorkState.UNKNOWN
     assert len(server.chats) == 1
+
+
+@pytest.mark.parametrize(
+    ("outcome", "state", "is_charged"),
+    [("free", "failed", False), ("charged", "failed", True), ("again", "ready", True)],
+)
+def test_a_question_of_unknown_outcome_is_decided_by_a_person(
+    server: FakeOpenAI,
+    images: list[GeneratedImage],
+    outcome: str,
+    state: str,
+    is_charged: bool,
+    client: Client,
+) -> None:
+    dataset = images[0].dataset
+    Membership.objects.create(dataset=dataset, user=make_user("cora"), role=Role.CURATOR)
+    register(QUESTIONS)
+    allow(dataset, 0.1)
+    plan_questions()
+    server.script(fake.breaks_off())
+    call = QuestionCall.objects.get()
+    ask(call.pk)
+    client.force_login(User.objects.get(username="cora"))
+    page = f"/d/{dataset.slug}/questions/unknown"
+    assert page in client.get(f"/d/{dataset.slug}/costs/").content.decode()
+    assert f"Image {images[0].pk}" in client.get(page).content.decode()
+    assert "Tick one call" in client.post(page, {"outcome": outcome}, follow=True).content.decode()
+    client.post(page, {"call": [call.pk], "outcome": outcome})
+    call.refresh_from_db()
+    budget = budget_of(dataset)
+    assert call.state == state
+    assert budget.spent_micro_usd == (call.estimated_micro_usd if is_charged else 0)
+    assert budget.reserved_micro_usd == (call.estimated_micro_usd if state == "ready" else 0)
+    assert "Nothing is unknown" in client.get(page).content.decode()
+
+
+@pytest.mark.parametrize(("who", "status"), [("viewer", 403), ("reviewer", 403), ("stranger", 404)])
+def test_only_curators_decide_questions(who: str, status: int) -> None:
+    people = make_people()
+    page = f"/d/{people.dataset.slug}/questions/unknown"
+    assert people.client(who).get(page).status_code == status
+    assert people.client(who).post(page).status_code == status
+    assert people.client("curator").put(page).status_code == 405
 
 
 def test_a_missing_picture_is_no_charge(server: FakeOpenAI, images: list[GeneratedImage]) -> None:

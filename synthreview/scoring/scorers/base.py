@@ -25,6 +25,8 @@ class ScorerCard:
     `applies_to` names the generators whose images this scorer knows; empty = any.
     `parts` names the slots it can judge alone; empty = any.
     `words` are those it was trained on; empty = a language as a whole.
+    `side_px`: it sees no more of a picture than so many pixels of the shorter side, so that a
+    smaller copy will do; 0 = it wants the original.
     """
 
     name: str
@@ -35,6 +37,7 @@ class ScorerCard:
     applies_to: frozenset[str] = frozenset()
     parts: frozenset[str] = frozenset()
     words: frozenset[str] = frozenset()
+    side_px: int = 0
     facts: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -45,6 +48,7 @@ class ScoreRequest:
     `parts` maps a slot ("object", "environment", "style", "colour") to the words
     for it alone ("a car", "on a beach", "a pencil sketch", "red").
     `class_texts` is the name of each class of the dataset, in one fixed order.
+    `prepared` is what the same scorer's `prepare` made of the image, if that was done ahead.
     """
 
     image: Image.Image
@@ -52,6 +56,7 @@ class ScoreRequest:
     parts: Mapping[str, str]
     class_texts: Sequence[str]
     class_index: int | None
+    prepared: Any = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +88,13 @@ class Scorer(Protocol):
 
     def card(self) -> ScorerCard:
         """Return the identity; loads the model on first use. Raises ScorerError."""
+        ...
+
+    def prepare(self, image: Image.Image) -> Any:
+        """Return what `score` reads of a picture, for `ScoreRequest.prepared`; None = nothing.
+
+        Called in threads while another batch is judged, so that nobody waits for it.
+        """
         ...
 
     def score(self, requests: Sequence[ScoreRequest]) -> list[ScoreResult]:

@@ -78,12 +78,23 @@ class ClipScorer:
             return [str(error)]
         return []
 
+    def prepare(self, image: Image.Image) -> torch.Tensor:
+        """Resize and normalise one picture, as the model wants it."""
+        return self._loaded().prepare(image)
+
     def score(self, requests: Sequence[ScoreRequest]) -> list[ScoreResult]:
         """Score images in order, `batch_size` at a time. Raises ScorerError."""
+        model = self._loaded()
+        texts = self.embed_texts(
+            text
+            for request in requests
+            for text in (request.caption, *self._parts_of(request).values())
+        )
         results: list[ScoreResult] = []
-        for batch in batches(requests, self._batch_size):
-            images = self._loaded().embed_images([request.image for request in batch])
-            results += [self._judge(*pair) for pair in zip(batch, images, strict=True)]
+        begun = ((batch, model.prepare_all(batch)) for batch in batches(requests, self._batch_size))
+        for batch, pixels in one_ahead(begun):
+            images = model.embed_images(list(pixels))
+            results += [self._judge(*pair, texts) for pair in zip(batch, images, strict=True)]
         return results
 
     def embed_texts(self, texts: Iterable[str]) -> dict[str, FloatArray]:
@@ -116,12 +127,17 @@ class ClipScorer:
         self._classes.put(key, classes)
         return classes
 
-    def _judge(self, request: ScoreRequest, image: FloatArray) -> ScoreResult:
-        """Compare one image vector (D,) with the texts of its request."""
+    def _parts_of(self, request: ScoreRequest) -> dict[str, str]:
+        """Return the parts that this model can judge alone."""
+        judged = self._loaded().card.parts or request.parts.keys()
+        return {slot: words for slot, words in request.parts.items() if slot in judged and words}
+
+    def _judge(
+        self, request: ScoreRequest, image: FloatArray, texts: Mapping[str, FloatArray]
+    ) -> ScoreResult:
+        """Compare one image vector (D,) with the vectors of its request's texts."""
         model = self._loaded()
-        judged = model.card.parts or request.parts.keys()
-        parts = {slot: words for slot, words in request.parts.items() if slot in judged and words}
-        texts = self.embed_texts([request.caption, *parts.values()])
+        parts = self._parts_of(request)
         similarity = float(image @ texts[request.caption])
         match = model.match(similarity)
         cosines = {slot: float(image @ texts[words]) for slot, words in parts.items()}
@@ -178,18 +194,28 @@ class LoadedClip:
             return None
         return float(1 / (1 + np.exp(-(self.scale * cosine + self.bias))))
 
-    def embed_images(self, images: Sequence[Image.Image]) -> FloatArray:
-        """Return (N, D) float32 unit vectors of N images, in one forward pass."""
+    def prepare(self, image: Image.Image) -> torch.Tensor:
+        """Return a picture as the model wants it."""
+        return self._preprocess(image.convert("RGB"))
+
+    def prepare_all(self, requests: Sequence[ScoreRequest]) -> Iterator[torch.Tensor]:
+        """Yield what the model wants of each request; what was not prepared is begun at once."""
+
+        def prepared(request: ScoreRequest) -> torch.Tensor:
+            ready: torch.Tensor | None = request.prepared
+            return self.prepare(request.image) if ready is None else ready
+
+        return self._hands.map(prepared, requests)
+
+    def embed_images(self, pixels: Sequence[torch.Tensor]) -> FloatArray:
+        """Return (N, D) float32 unit vectors of N prepared images, in one forward pass."""
         import torch
 
         with torch.inference_mode():
-            pixels = torch.stack(list(self._hands.map(self._prepared, images)))
-            vectors = self._model.encode_image(pixels.to(self._device), normalize=True)
+            batch = torch.stack(list(pixels)).to(self._device)
+            vectors = self._model.encode_image(batch, normalize=True)
             found: FloatArray = vectors.float().cpu().numpy()
         return found
-
-    def _prepared(self, image: Image.Image) -> torch.Tensor:
-        return self._preprocess(image.convert("RGB"))
 
     def embed_texts(self, texts: Sequence[str]) -> FloatArray:
         """Return (N, D) float32 unit vectors of N texts, in one forward pass."""
@@ -266,6 +292,7 @@ def _card_of(
         applies_to=frozenset(source.card.get("applies_to", ())),
         parts=frozenset(source.card.get("parts", ())),
         words=_words_of(source.card.get("vocabulary", {})),
+        side_px=side_of(preprocess),
         facts=facts,
     )
 
@@ -278,10 +305,20 @@ def _words_of(vocabulary: Mapping[str, Iterable[str]]) -> frozenset[str]:
     return frozenset([*re.findall(r"\w+", phrases.casefold()), *SMALL_WORDS])
 
 
+def size_of(config: Mapping[str, Any]) -> tuple[int, int]:
+    """Return height and width of the model's input."""
+    size = config["size"]
+    return (size, size) if isinstance(size, int) else (size[0], size[1])
+
+
+def side_of(config: Mapping[str, Any]) -> int:
+    """Return the shorter side from which on a picture is only ever made smaller for the model."""
+    return max(size_of(config))
+
+
 def describe_preprocessing(config: Mapping[str, Any]) -> str:
     """Say how an image becomes the model's input: size, resizing, mean and deviation."""
-    size = config["size"]
-    height, width = (size, size) if isinstance(size, int) else size
+    height, width = size_of(config)
     mean, std = (",".join(f"{value:g}" for value in config[key]) for key in ("mean", "std"))
     return (
         f"{width}x{height} px {config['mode']}, resize {config['resize_mode']} "
@@ -292,6 +329,15 @@ def describe_preprocessing(config: Mapping[str, Any]) -> str:
 def batches(items: Sequence[Item], size: int) -> Iterator[Sequence[Item]]:
     """Cut a sequence into pieces of at most `size`."""
     return (items[start : start + size] for start in range(0, len(items), size))
+
+
+def one_ahead(items: Iterator[Item]) -> Iterator[Item]:
+    """Yield each item when the one after it is there: so that the work in it has begun."""
+    for held in items:
+        for following in items:
+            yield held
+            held = following
+        yield held
 
 
 def unit_rows(rows: FloatArray) -> FloatArray:

@@ -1,0 +1,307 @@
+"""Which pictures are all but copies of earlier ones, told as they arrive: one index for all.
+
+The sweeper compares each new image that has its score with all earlier ones of its dataset, and
+with the user's own; pages, exports and splits read the rows. Two who compare at once wait for each
+other, dataset by dataset, so that of two new copies one sees the other. Loads no torch.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from django.db import transaction
+from django.db.models import Exists, Max, OuterRef, Q, QuerySet
+
+from synthreview.catalog.models import Dataset, ReferenceImage
+from synthreview.catalog.storage import blobs
+from synthreview.generation.models import GeneratedImage
+from synthreview.lib.forest import Forest
+from synthreview.lib.images import THUMB
+from synthreview.scoring.models import (
+    MAIN_SCORER,
+    Embedding,
+    Fingerprint,
+    Lookalike,
+    LookalikeKind,
+    Score,
+    ScorerVersion,
+)
+from synthreview.scoring.near_duplicates import SURE_BITS, HashIndex, are_near, perceptual_hash
+
+RECENT = 5_000
+BATCH = 50  # pictures compared in one transaction: a tenth of a second at a million
+AT_ONCE = 400  # pictures in one step of the sweeper
+UNSURE_ASKED = 64  # of those that the hash leaves open, so many are asked for their embedding
+PAGE = 500
+THREADS = 4
+SIGN = 2**63
+KEPT = 4  # datasets whose hashes a process keeps in memory
+
+Picture = GeneratedImage | ReferenceImage
+Vector = npt.NDArray[np.float16]
+
+
+# --- Whose turn it is -----------------------------------------------------------------
+
+
+def compare_new(*, recent_only: bool = False) -> int:
+    """Compare scored images and references that nobody has compared yet; returns how many.
+
+    Safe to repeat and to run twice at once. `recent_only` looks at the newest alone.
+    """
+    images = uncompared_images().filter(
+        Exists(Score.objects.filter(image=OuterRef("pk"), version__alias=MAIN_SCORER))
+    )
+    references = uncompared_references()
+    if recent_only:
+        newest = GeneratedImage.objects.aggregate(newest=Max("pk"))["newest"] or 0
+        images = images.filter(pk__gt=newest - RECENT)
+        newest = ReferenceImage.objects.aggregate(newest=Max("pk"))["newest"] or 0
+        references = references.filter(pk__gt=newest - RECENT)
+    groups: dict[int, list[Picture]] = {}
+    for rows in (references, images):
+        for picture in rows.order_by("pk")[:AT_ONCE]:
+            groups.setdefault(picture.dataset_id, []).append(picture)
+    return sum(_compare(dataset, pictures) for dataset, pictures in sorted(groups.items()))
+
+
+def compare_all(dataset: int, beat: Callable[[], object] = lambda: None) -> int:
+    """Compare whatever of the dataset was not compared yet, scored or not; returns how many."""
+    count = 0
+    both: tuple[QuerySet[Any], ...] = (uncompared_references(), uncompared_images())
+    for rows in both:
+        last = 0
+        while pictures := list(rows.filter(dataset=dataset, pk__gt=last).order_by("pk")[:PAGE]):
+            count += _compare(dataset, pictures)
+            last = pictures[-1].pk
+            beat()
+    return count
+
+
+def uncompared_images() -> QuerySet[GeneratedImage]:
+    there = Lookalike.objects.filter(image=OuterRef("pk"))
+    return GeneratedImage.objects.filter(~Exists(there)).only("pk", "dataset", "sha256")
+
+
+def uncompared_references() -> QuerySet[ReferenceImage]:
+    there = Lookalike.objects.filter(reference=OuterRef("pk"))
+    return ReferenceImage.objects.filter(~Exists(there)).only("pk", "dataset", "sha256")
+
+
+def lookalikes_of(image: GeneratedImage, most: int) -> list[Lookalike]:
+    """Return the rows that name the image on either side, the newest first; two queries at most."""
+    rows = Lookalike.objects.found().filter(Q(image=image) | Q(of_image=image))
+    return list(rows.select_related("image", "of_image", "of_reference").order_by("-pk")[:most])
+
+
+# --- Comparing ------------------------------------------------------------------------
+
+
+def _compare(dataset: int, pictures: Iterable[Picture]) -> int:
+    wanted = list(pictures)
+    bits = fingerprints({picture.sha256 for picture in wanted})
+    count = 0
+    for start in range(0, len(wanted), BATCH):
+        count += _compare_batch(dataset, wanted[start : start + BATCH], bits)
+    return count
+
+
+def _compare_batch(dataset: int, pictures: list[Picture], bits: dict[str, int | None]) -> int:
+    try:
+        with transaction.atomic():
+            # Whoever else compares waits; who refers to the dataset does not.
+            locked = Dataset.objects.select_for_update(no_key=True).filter(pk=dataset)
+            if not locked.values_list("pk", flat=True).first():
+                return 0
+            new = _still_new(pictures)
+            known = _known(dataset)
+            if any(_key(picture) in known.place_of for picture in new):
+                _indexes.pop(dataset)  # rows are gone that it knew: the database was put back
+                known = _known(dataset)
+            rows = [row for picture in new for row in known.take_in(picture, bits)]
+            Lookalike.objects.bulk_create(rows)
+    except BaseException:
+        _indexes.pop(dataset, None)  # it holds what was not stored
+        raise
+    return len(new)
+
+
+def _still_new(pictures: list[Picture]) -> list[Picture]:
+    """Return those that nobody else has compared meanwhile."""
+    wanted = [picture.pk for picture in pictures]
+    images = set(uncompared_images().filter(pk__in=wanted).values_list("pk", flat=True))
+    references = set(uncompared_references().filter(pk__in=wanted).values_list("pk", flat=True))
+    return [
+        picture
+        for picture in pictures
+        if picture.pk in (images if isinstance(picture, GeneratedImage) else references)
+    ]
+
+
+@dataclass(slots=True)
+class _Index:
+    """What of a dataset was compared, as one process knows it.
+
+    `keys` and `place_of`: image as its number, reference as its number below zero. `seen`: the
+    newest row that was read. Places that belong together are joined in `groups`.
+    """
+
+    dataset: int
+    hashes: HashIndex = field(default_factory=HashIndex)
+    groups: Forest = field(default_factory=Forest)
+    keys: list[int] = field(default_factory=list)
+    place_of: dict[int, int] = field(default_factory=dict)
+    seen: int = 0
+
+    def read_on(self) -> None:
+        """Take in the rows that were written since."""
+        rows = Lookalike.objects.filter(dataset=self.dataset, pk__gt=self.seen).order_by("pk")
+        fields = ("pk", "image", "reference", "of_image", "of_reference", "hash")
+        for pk, image, reference, of_image, of_reference, bits in rows.values_list(
+            *fields
+        ).iterator(chunk_size=5_000):
+            place = self._add(image or -reference, bits)
+            other = self.place_of.get(of_image or -(of_reference or 0))
+            if other is not None:
+                self.groups.join(place, other)
+            self.seen = pk
+
+    def take_in(self, picture: Picture, bits: dict[str, int | None]) -> Iterator[Lookalike]:
+        """Compare a picture with all before it; yield its rows."""
+        own = bits[picture.sha256]
+        copies = dict.fromkeys(self._copies(picture))
+        near = self.hashes.near(own % 2**64) if own is not None else []
+        place = self._add(_key(picture), own)
+        found = False
+        for apart, other in [*((0, copy) for copy in copies), *near]:
+            if apart <= SURE_BITS and self.groups.join(place, other):
+                kind = LookalikeKind.COPY if other in copies else LookalikeKind.LOOK
+                yield self._row(picture, own, other, kind, apart)
+                found = True
+        unsure = [
+            (apart, other)
+            for apart, other in near
+            if apart > SURE_BITS and self.groups.root(other) != self.groups.root(place)
+        ][:UNSURE_ASKED]
+        vectors = self._vectors([place, *(other for _, other in unsure)]) if unsure else {}
+        for apart, other in unsure:
+            if are_near(apart, vectors.get(place), vectors.get(other)) and self.groups.join(
+                place, other
+            ):
+                cosine = float(
+                    vectors[place].astype(np.float32) @ vectors[other].astype(np.float32)
+                )
+                yield self._row(picture, own, other, LookalikeKind.CLIP, apart, cosine)
+                found = True
+        if not found:
+            yield self._row(picture, own, None, LookalikeKind.NONE)
+
+    def _add(self, key: int, bits: int | None) -> int:
+        if (known := self.place_of.get(key)) is not None:
+            return known
+        self.keys.append(key)
+        self.groups.add()
+        self.place_of[key] = self.hashes.add(None if bits is None else bits % 2**64)
+        return self.place_of[key]
+
+    def _copies(self, picture: Picture) -> list[int]:
+        """Return the places of the same file; the index on the checksum finds them."""
+        same = {"dataset": self.dataset, "sha256": picture.sha256}
+        images = GeneratedImage.objects.filter(**same).order_by("pk").values_list("pk", flat=True)
+        references = ReferenceImage.objects.filter(**same).order_by("pk")
+        keys = [*images[:PAGE], *(-pk for pk in references.values_list("pk", flat=True)[:PAGE])]
+        return [place for key in keys if (place := self.place_of.get(key)) is not None]
+
+    def _vectors(self, places: list[int]) -> dict[int, Vector]:
+        """Return place → embedding by the current scorer, of images."""
+        images = [self.keys[place] for place in places if self.keys[place] > 0]
+        rows = Embedding.objects.filter(version=ScorerVersion.objects.current(), image__in=images)
+        return {
+            self.place_of[image]: np.frombuffer(bytes(vector), dtype="<f2")
+            for image, vector in rows.values_list("image", "vector")
+        }
+
+    def _row(
+        self,
+        picture: Picture,
+        own: int | None,
+        other: int | None,
+        kind: LookalikeKind,
+        apart: int | None = None,
+        cosine: float | None = None,
+    ) -> Lookalike:
+        key = None if other is None else self.keys[other]
+        is_image = isinstance(picture, GeneratedImage)
+        return Lookalike(
+            dataset_id=self.dataset,
+            image_id=picture.pk if is_image else None,
+            reference_id=None if is_image else picture.pk,
+            of_image_id=key if key is not None and key > 0 else None,
+            of_reference_id=-key if key is not None and key < 0 else None,
+            kind=kind,
+            hash=own,
+            bits=apart,
+            cosine=cosine,
+        )
+
+
+_indexes: OrderedDict[int, _Index] = OrderedDict()
+
+
+def _known(dataset: int) -> _Index:
+    index = _indexes.pop(dataset, None) or _Index(dataset)
+    index.read_on()
+    _indexes[dataset] = index
+    while len(_indexes) > KEPT:
+        _indexes.popitem(last=False)
+    return index
+
+
+def _key(picture: Picture) -> int:
+    return picture.pk if isinstance(picture, GeneratedImage) else -picture.pk
+
+
+# --- Hashes ---------------------------------------------------------------------------
+
+
+def fingerprints(
+    wanted: set[str], beat: Callable[[], object] = lambda: None
+) -> dict[str, int | None]:
+    """Return the perceptual hash of each stored original; computes and keeps the missing ones."""
+    known: dict[str, int | None] = {}
+    for some in _pages(sorted(wanted)):
+        known |= dict(Fingerprint.objects.filter(sha256__in=some).values_list("sha256", "bits"))
+    with ThreadPoolExecutor(THREADS) as pool:  # Pillow decodes outside Python's lock
+        for some in _pages(sorted(wanted - known.keys())):
+            made = dict(zip(some, pool.map(_fingerprint, some), strict=True))
+            Fingerprint.objects.bulk_create(
+                (Fingerprint(sha256=sha256, bits=bits) for sha256, bits in made.items()),
+                ignore_conflicts=True,
+            )
+            known |= made
+            beat()
+    return known
+
+
+def _pages(names: list[str]) -> Iterator[list[str]]:
+    return (names[start : start + PAGE] for start in range(0, len(names), PAGE))
+
+
+def _fingerprint(sha256: str) -> int | None:
+    try:
+        found = perceptual_hash(_smallest(sha256))
+    except OSError:  # it is gone or damaged: whoever needs the file says so, with its name
+        return None
+    return found if found is None or found < SIGN else found - 2 * SIGN
+
+
+def _smallest(sha256: str) -> Path:
+    thumb = blobs().path(sha256, THUMB)
+    return thumb if thumb.exists() else blobs().path(sha256)
