@@ -21,6 +21,7 @@ from django.db.models import Case, Value, When
 
 from synthreview.accounts.models import User
 from synthreview.catalog.models import Dataset
+from synthreview.catalog.prepared import planned_cursor
 from synthreview.review.certificate import Stream
 from synthreview.review.models import (
     FINAL_VERDICTS,
@@ -166,7 +167,7 @@ def _leasing(pool: Pool) -> dict[str, Any]:
 
 
 def _run(words: str, params: dict[str, Any]) -> list[tuple[Any, ...]]:
-    with connection.cursor() as cursor:
+    with planned_cursor() as cursor:
         cursor.execute(words, params)
         rows: list[tuple[Any, ...]] = cursor.fetchall()
         return rows
@@ -321,7 +322,7 @@ def write_decisions(decisions: Sequence[Decision]) -> None:
         return
     fields = [field for field in Decision._meta.concrete_fields if field.name not in GIVEN]
     names = ", ".join(str(field.column) for field in fields)
-    row = f"({', '.join(['%s'] * len(fields))})"
+    row = f"({_gaps(fields)})"
     values = [
         field.get_db_prep_save(getattr(decision, field.attname), connection)
         for decision in decisions
@@ -331,7 +332,7 @@ def write_decisions(decisions: Sequence[Decision]) -> None:
         INSERT INTO review_decision ({names})
         VALUES {", ".join([row] * len(decisions))} RETURNING id
     """
-    with connection.cursor() as cursor:
+    with planned_cursor() as cursor:
         cursor.execute(words, values)
         for decision, (pk,) in zip(decisions, cursor.fetchall(), strict=True):
             decision.pk = pk
@@ -369,8 +370,9 @@ def count_verdict(images: Sequence[int], verdict: str, *, by: int) -> None:
         UPDATE review_imagereview SET
             approvals = approvals + {approvals:d}, rejections = rejections + {rejections:d},
             state = {_state(f"approvals + {approvals:d}", f"rejections + {rejections:d}")}
-        WHERE image_id IN ({_numbers(images)})
-        """
+        WHERE image_id IN ({_gaps(images)})
+        """,
+        images,
     )
 
 
@@ -397,14 +399,15 @@ def adjudicate(images: Sequence[int], verdict: str) -> None:
         f"""
         UPDATE review_imagereview SET adjudicated = {word},
             state = {_state("approvals", "rejections", word)}
-        WHERE image_id IN ({_numbers(images)})
-        """
+        WHERE image_id IN ({_gaps(images)})
+        """,
+        images,
     )
 
 
-def _run_silently(words: str) -> None:
-    with connection.cursor() as cursor:
-        cursor.execute(words)
+def _run_silently(words: str, values: Sequence[Any]) -> None:
+    with planned_cursor() as cursor:
+        cursor.execute(words, values)
 
 
 # --- Several looks ----------------------------------------------------------------
@@ -477,6 +480,10 @@ def of_prompts(pool: Pool, prompts: Sequence[int]) -> list[Sibling]:
         AND {FREE} AND {UNSEEN} ORDER BY {IN_ORDER}
     """
     return [Sibling(*row) for row in _run(words, pool.params)]
+
+
+def _gaps(values: Sequence[Any]) -> str:
+    return ", ".join(["%s"] * len(values))
 
 
 def _numbers(numbers: Iterable[int]) -> str:
