@@ -10,7 +10,6 @@ for it instead, so that it is uniform. SQLite has one writer at a time and needs
 
 from __future__ import annotations
 
-import re
 import uuid
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -34,7 +33,6 @@ from synthreview.review.models import (
 
 PROMPTS_AHEAD = 64
 GIVEN = ("id", "created_at")  # of a decision, by the database
-PARAMETER = re.compile(r"%\((\w+)\)s")
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,24 +245,21 @@ def _one(pool: Pool, picked: str) -> Claim | None:
     return Claim(slot, image, token, is_audit=stream == Stream.AUDIT.value)
 
 
-def peek(pool: Pool, *, shown: int) -> tuple[str, tuple[Any, ...]]:
-    """Return the words, and their values, that list the images which will most likely come.
+def peek(pool: Pool, *, shown: int) -> set[int]:
+    """Return the images which will most likely come. One query; nothing is locked or reserved.
 
-    A JSON list: the next in the queue, and the next two by lot, so that an audit loads no
-    slower than others. Nothing is locked or reserved.
+    The next in the queue, and the next two by lot, so that an audit loads no slower than others.
     """
-    aggregate = "json_agg" if _is_postgresql() else "json_group_array"
     free = f"{pool.scope} AND {FREE} AND {UNSEEN}"
     drawn = f"{pool.scope} AND {UNDRAWN} AND {UNSEEN}"
-    words = f"""(SELECT {aggregate}(image_id) FROM (
+    words = f"""
         SELECT * FROM (SELECT slot.image_id FROM review_reviewslot AS slot
             WHERE {free} ORDER BY {IN_ORDER} LIMIT {shown:d}) AS queued
         UNION ALL
         SELECT * FROM (SELECT slot.image_id FROM review_reviewslot AS slot
             WHERE {drawn} ORDER BY slot.lottery, slot.id LIMIT 2) AS drawn
-    ) AS ahead)"""
-    names = PARAMETER.findall(words)
-    return PARAMETER.sub("%s", words), tuple(pool.params[name] for name in names)
+    """
+    return {image for (image,) in _run(words, pool.params)}
 
 
 # --- Answers --------------------------------------------------------------------
