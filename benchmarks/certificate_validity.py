@@ -387,9 +387,10 @@ def peeked_clopper_pearson(*, rate: float, runs: int, rng: Generator, draws: int
 
     bad = np.cumsum(rng.random((runs, draws)) < rate, axis=1)
     counts = np.arange(1, draws + 1)
-    upper = beta.ppf(1 - ALPHA, bad + 1, counts - bad + 0.0)
-    upper = np.where(bad == counts, 1.0, upper)
-    return float((upper < rate).any(axis=1).mean())
+    seen, where = np.unique(bad * (draws + 1) + counts, return_inverse=True)
+    k, n = np.divmod(seen, draws + 1)
+    upper = np.where(k == n, 1.0, beta.ppf(1 - ALPHA, k + 1, np.maximum(n - k, 1)))
+    return float((upper[where].reshape(bad.shape) < rate).any(axis=1).mean())
 
 
 # --- All of it ------------------------------------------------------------------------
