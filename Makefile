@@ -16,7 +16,7 @@ FIND_PYTHON = for p in "$(PYTHON)" python3 python3.13 python3.12 python3.11 pyth
     && break; p=; done; \
   [ -n "$$p" ] || { echo "Python 3.11 or newer is needed; PYTHON=/path/to/python3 names one" >&2; exit 1; }
 
-.PHONY: help demo demo-reset test test-faults lint lint-style lint-types lint-layers lint-templates lint-django format screenshots bench bench-export bench-pipeline certificate-validity constraints
+.PHONY: help demo demo-reset test test-faults lint lint-style lint-types lint-layers lint-templates lint-django format screenshots bench bench-painted bench-export bench-pipeline certificate-validity constraints
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -75,11 +75,14 @@ screenshots: $(VENV)/.installed-dev  ## take the pictures of docs/ anew
 bench: $(VENV)/.installed-dev  ## run the benchmarks
 	@for bench in benchmarks/bench_*.py; do echo "--- $$bench"; $(RUN) "$$bench" || exit 1; done
 
-certificate-validity: $(VENV)/.installed-dev  ## simulate how often the certificate is wrong; hours
+certificate-validity: $(VENV)/.installed-dev  ## simulate how often the certificate is wrong; an hour
 	@$(RUN) -m benchmarks.certificate_validity --jobs $(JOBS)
 
 bench-review: $(VENV)/.installed-dev  ## measure a review against the barest view; ARGS="--long" adds a million images
 	@$(RUN) -m benchmarks.bench_review $(ARGS)
+
+bench-painted: $(VENV)/.installed-dev  ## measure a key to the next image painted, in a browser; ARGS="--keys 300"
+	@$(RUN) -m benchmarks.bench_painted $(ARGS)
 
 bench-export: $(VENV)/.installed-dev  ## measure exports against cp -r, and what reviewers feel of them; ARGS="--long" adds 100,000 images
 	@$(RUN) -m benchmarks.bench_export $(ARGS)

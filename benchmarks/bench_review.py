@@ -2,14 +2,19 @@
 
     make bench-review                       sizes 1,000 and 100,000, both databases
     make bench-review ARGS="--long"         and 1,000,000
-    python -m benchmarks.bench_review --help
+    python -m benchmarks.bench_review --sizes 1000000 --databases sqlite --keep var/review.json
+    python -m benchmarks.bench_review --keep var/review.json --report
 
 Each size has its own database and its own server: gunicorn with two processes of four threads, as
 the product runs. Everything that the product does for the request is in it: session, user,
 permission, decision, claim, the card with its renditions' addresses. Beside it, on the same server
 and in turns with it, runs the barest view that does one update and one indexed claim with the
 same sessions, signing in and CSRF (benchmarks/review_server/bare.py). All sizes take turns as
-well, because the machine may be shared: read the ratios, not the milliseconds.
+turns as well, because the machine may be shared: read the ratios, not the milliseconds.
+
+With --keep it can be done in pieces: each adds to the file, a later figure of the same database,
+size and number of people stands in the place of the earlier, and the table is of all of them.
+Between two pieces growth is that of the ratio to the bare view, marked ~.
 
 Bars: at most 2.5 times the bare view's median at each size, at most 1.3 times from the smallest
 size to the largest, at most 8 queries, no image in two hands.
@@ -34,6 +39,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlencode, urlsplit
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -129,6 +135,12 @@ class Site:
     took: dict[tuple[str, int], list[float]] = field(default_factory=dict)
     spent: dict[tuple[str, int], float] = field(default_factory=dict)
 
+    def figures(self, people: int) -> dict[str, Any]:
+        return {
+            kind: {"ms": self.took[kind, people], "seconds": self.spent[kind, people]}
+            for kind in (PRODUCT, BARE)
+        }
+
     def clients(self, count: int) -> list[Client]:
         return [Client(self.port, self.sessions[one], one) for one in range(count)]
 
@@ -215,33 +227,80 @@ def quantile(values: list[float], share: float) -> float:
     return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
 
 
-def print_table(sites: list[Site], counts: list[int]) -> list[str]:
-    """Print what was measured; return the bars that were missed."""
-    missed = []
-    print(
-        f"{'images':>10} {'people':>7}   {'p50':>7} {'p95':>7} {'p99':>7} {'per s':>7}   "
-        f"{'bare p50':>8} {'p95':>7} {'p99':>7} {'per s':>7}   {'p50 ratio':>9} {'growth':>7}"
-    )
-    for people in counts:
-        first = statistics.median(sites[0].took[PRODUCT, people])
+@dataclass
+class Kept:
+    """What was measured, by database, size and people; in a file, if there is one."""
+
+    path: Path | None
+    pieces: dict[str, dict[str, Any]] = field(default_factory=dict)
+    run: str = field(default_factory=lambda: time.strftime("%Y-%m-%d %H:%M:%S"))
+
+    def __post_init__(self) -> None:
+        if self.path and self.path.exists():
+            self.pieces = json.loads(self.path.read_text())
+
+    def add(self, vendor: str, sites: list[Site], people: int) -> None:
         for site in sites:
-            ours, bare = site.took[PRODUCT, people], site.took[BARE, people]
-            ratio = statistics.median(ours) / statistics.median(bare)
-            growth = statistics.median(ours) / first
-            cells = [
-                " ".join(f"{quantile(took, share):7.1f}" for share in (0.5, 0.95, 0.99))
-                + f" {len(took) / site.spent[kind, people]:7.0f}"
-                for kind, took in ((PRODUCT, ours), (BARE, bare))
-            ]
-            print(
-                f"{site.size:>10,} {people:>7}   {cells[0]}    {cells[1]}   {ratio:>9.2f} "
-                f"{growth:>7.2f}"
-            )
-            if ratio > RATIO_BAR:
-                missed.append(f"{site.size:,} images, {people} people: {ratio:.2f} × bare")
-            if growth > GROWTH_BAR:
-                missed.append(f"{site.size:,} images, {people} people: grew {growth:.2f} ×")
-    return missed
+            self.pieces[f"{vendor} {people:>3} {site.size:>8}"] = {
+                "database": vendor,
+                "people": people,
+                "size": site.size,
+                "run": self.run,
+                "load": os.getloadavg()[0],
+                **site.figures(people),
+            }
+        self._write()
+
+    def add_checks(self, vendor: str, missed: list[str]) -> None:
+        """Keep what the counts of queries and the rush found wrong: nothing, or in words."""
+        self.pieces[f"{vendor} checks {self.run}"] = {"checks": vendor, "missed": missed}
+        self._write()
+
+    def _write(self) -> None:
+        if self.path:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self.path.write_text(json.dumps(self.pieces))
+
+    def report(self) -> list[str]:
+        """Print the tables; return the bars that were missed."""
+        missed = [line for piece in self.pieces.values() for line in piece.get("missed", [])]
+        rows = [piece for _, piece in sorted(self.pieces.items()) if "size" in piece]
+        first: dict[str, Any] = {}
+        for row in rows:
+            if row["database"] != first.get("database"):
+                print(HEAD.format(row["database"]))
+            if (row["database"], row["people"]) != (first.get("database"), first.get("people")):
+                first = row
+            missed += _print_row(row, first)
+        return missed
+
+
+HEAD = (
+    f"\n--- {{}}\n{'images':>10} {'people':>7}   {'p50':>7} {'p95':>7} {'p99':>7} {'per s':>7}   "
+    f"{'bare p50':>8} {'p95':>7} {'p99':>7} {'per s':>7}   {'p50 ratio':>9} {'growth':>7} "
+    f"{'load':>6}"
+)
+
+
+def _print_row(row: dict[str, Any], first: dict[str, Any]) -> list[str]:
+    """Print what one size took, beside the smallest of the same; return the bars it missed."""
+    ours, bare = (statistics.median(row[kind]["ms"]) for kind in (PRODUCT, BARE))
+    of_first, bare_of_first = (statistics.median(first[kind]["ms"]) for kind in (PRODUCT, BARE))
+    ratio, growth, mark = ours / bare, ours / of_first, ""
+    if row["run"] != first["run"]:  # the machine was another: only ratios compare
+        growth, mark = ratio / (of_first / bare_of_first), "~"
+    cells = [
+        " ".join(f"{quantile(row[kind]['ms'], share):7.1f}" for share in (0.5, 0.95, 0.99))
+        + f" {len(row[kind]['ms']) / row[kind]['seconds']:7.0f}"
+        for kind in (PRODUCT, BARE)
+    ]
+    print(
+        f"{row['size']:>10,} {row['people']:>7}   {cells[0]}    {cells[1]}   {ratio:>9.2f} "
+        f"{mark + format(growth, '.2f'):>7} {row['load']:>6.1f}"
+    )
+    what = f"{row['database']}: {row['size']:,} images, {row['people']} people"
+    missed = [f"{what}: {ratio:.2f} × bare"] if ratio > RATIO_BAR else []
+    return missed + ([f"{what}: grew {growth:.2f} ×"] if growth > GROWTH_BAR else [])
 
 
 def count_queries(sites: list[Site]) -> list[str]:
@@ -370,10 +429,21 @@ def main() -> None:
     parser.add_argument("--postgresql", default="", help="a server's URL; else one is started")
     parser.add_argument("--rounds", type=int, default=ROUNDS)
     parser.add_argument("--rush", type=int, default=10_000, help="reviews at once; 0 leaves it out")
+    parser.add_argument("--keep", type=Path, help="add what is measured to this file")
+    parser.add_argument("--report", action="store_true", help="only print what the file holds")
     options = parser.parse_args()
+    kept = Kept(options.keep)
+    if not options.report:
+        run(options, kept)
+    missed = kept.report()
+    print("\nAll bars are kept." if not missed else "\nMissed:\n" + "\n".join(missed))
+    sys.exit(bool(missed))
+
+
+def run(options: argparse.Namespace, kept: Kept) -> None:
+    """Measure what was asked for."""
     sizes = [int(size) for size in options.sizes.split(",")] + [1_000_000] * options.long
     counts = [int(count) for count in options.people.split(",")]
-    missed = []
     for vendor in options.databases.split(","):
         folder = Path(tempfile.mkdtemp(prefix="synthreview-bench-"))
         folder.chmod(0o755)
@@ -386,15 +456,13 @@ def main() -> None:
                 found = count_queries(sites)
                 for people in counts:
                     measure(sites, people, options.rounds)
-                found += print_table(sites, counts)
+                    kept.add(vendor, sites, people)
                 if options.rush:
                     fitting = next((site for site in sites if site.size > options.rush), None)
                     found += rush(fitting, options.rush) if fitting else []
-            missed += [f"{vendor}: {one}" for one in found]
+            kept.add_checks(vendor, [f"{vendor}: {one}" for one in found])
         finally:
             shutil.rmtree(folder, ignore_errors=True)
-    print("\nAll bars are kept." if not missed else "\nMissed:\n" + "\n".join(missed))
-    sys.exit(bool(missed))
 
 
 if __name__ == "__main__":

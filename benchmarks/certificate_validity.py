@@ -1,12 +1,13 @@
 """How often the running certificate is wrong, by simulation: at most 5 % of runs may be.
 
-    python -m benchmarks.certificate_validity [--runs 2000] [--seed 0] [--jobs 2]
+    python -m benchmarks.certificate_validity [--runs 2000] [--seed 0] [--jobs 2] [--report]
     make certificate-validity
 
 Each run reviews a population in an order that may use everything but the lots, looks at the bound
-after every review, and counts as a failure when the truth was ruled out at any moment. Writes the
-figure docs/images/certificate-validity.svg and the table of docs/certificate.md, between its
-markers. It takes hours: what is done is kept under var/, and a second start goes on from there.
+after every review, and counts as a failure when the truth was ruled out at any moment. Runs go
+side by side, as arrays. Writes the figure docs/images/certificate-validity.svg and the tables of
+docs/certificate.md, between its markers. It takes about an hour on one core: what is done is kept
+under var/, and a second start goes on from there; --report writes what there is.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -39,7 +40,13 @@ from synthreview.review.steering import audit_share
 
 Generator = np.random.Generator
 BoolArray = npt.NDArray[np.bool_]
+Floats = npt.NDArray[np.floating]
+Indices = npt.NDArray[np.int_]
 ALPHA = 0.05
+LIMIT = -np.log(ALPHA)
+AUDITS_ALPHA = ALPHA * FOR_AUDITS
+AT_ONCE = 5_000_000  # images of all runs side by side
+RATES = (0.0, 0.01, 0.02, 0.05, 0.3)
 TARGET = 0.02
 LOOKS = 400
 PROMPT = 14  # images of one prompt lie side by side
@@ -53,126 +60,207 @@ MARKS = ("<!-- validity: begin -->", "<!-- validity: end -->")
 # --- The queue's order --------------------------------------------------------------
 # Each gets the truth, so that the hostile ones can play against the bound; lowest first.
 
-Order = Callable[[BoolArray, Generator], npt.NDArray[np.float64]]
+Order = Callable[[BoolArray, Generator], Floats]
 
 
-def by_score(bad: BoolArray, rng: Generator) -> npt.NDArray[np.float64]:
+def by_score(bad: BoolArray, rng: Generator) -> Floats:
     """The bad score lower, on average: the queue that we want."""
-    return rng.normal(size=len(bad)) - 1.5 * bad
+    return rng.standard_normal(bad.shape, dtype=np.float32) - 1.5 * bad
 
 
-def hiding(bad: BoolArray, rng: Generator) -> npt.NDArray[np.float64]:
+def hiding(bad: BoolArray, rng: Generator) -> Floats:
     """A queue that shows good images first, so that the bad stay hidden."""
-    return bad + rng.uniform(0, 0.1, len(bad))
+    return bad + 0.1 * rng.random(bad.shape, dtype=np.float32)
 
 
-def revealing(bad: BoolArray, rng: Generator) -> npt.NDArray[np.float64]:
+def revealing(bad: BoolArray, rng: Generator) -> Floats:
     """A queue that shows bad images first."""
-    return ~bad + rng.uniform(0, 0.1, len(bad))
+    return ~bad + 0.1 * rng.random(bad.shape, dtype=np.float32)
 
 
 ORDERS: dict[str, Order] = {"by score": by_score, "hides bad": hiding, "finds bad": revealing}
 
 
-# --- One review ---------------------------------------------------------------------
+# --- Many reviews side by side --------------------------------------------------------
+
+LOOKS_OF = (
+    Look(Stream.TARGETED, is_bad=False),
+    Look(Stream.TARGETED, is_bad=True),
+    Look(Stream.AUDIT, is_bad=False),
+    Look(Stream.AUDIT, is_bad=True),
+    REMOVED,
+)
+AUDIT, GONE_UNSEEN = 2, 4  # a look's code is its place above; an audit's lies AUDIT higher
 
 
-@dataclass
-class Review:
-    """One population under review; `step` hands out one image and answers with its look.
+class Reviews:
+    """R populations of N images under review; `step` hands out one image of each.
 
     `share` is that of the audits; None adapts it. `removes` takes images out unseen: "prompts"
     the rest of a prompt of which two were found bad, "good" and "bad" (which no one could do
     without knowing the truth) now and then some unseen of that kind.
     """
 
-    bad: BoolArray
-    order: Order
-    share: float | None
-    rng: Generator
-    removes: str = ""
-    target: float = TARGET
-
-    def __post_init__(self) -> None:
-        self.looks: list[Look] = []
-        self.gone = np.zeros(len(self.bad), dtype=bool)
-        self.removed = np.zeros(len(self.bad), dtype=bool)
-        count = min(len(self.bad), 4 * LOOKS)
-        self.queue = self._first(self.order(self.bad, self.rng), count)
-        self.lots = self._first(self.rng.random(len(self.bad)), count)
-        self.found_of_prompt: dict[int, int] = {}
-        self.present_share = 0.2 if self.share is None else self.share
-
-    @staticmethod
-    def _first(keys: npt.NDArray[np.float64], count: int) -> Iterator[int]:
-        lowest = np.argpartition(keys, count - 1)[:count] if count < len(keys) else slice(None)
-        chosen = np.arange(len(keys))[lowest]
-        return iter(chosen[np.argsort(keys[chosen])].tolist())
+    def __init__(
+        self, bad: BoolArray, order: Order, share: float | None, rng: Generator, removes: str = ""
+    ) -> None:
+        runs, images = bad.shape
+        self.rng, self.share, self.removes = rng, share, removes
+        # One more than there are, never gone: the end of the queue.
+        self.bad = np.pad(bad, ((0, 0), (0, 1)))
+        self.gone = np.zeros_like(self.bad)
+        self.removed = np.zeros_like(self.bad)
+        self.queue = _first(order(bad, rng), min(images, 4 * LOOKS))
+        self.place = np.zeros(runs, dtype=int)
+        self.shares = np.full(runs, 0.2 if share is None else share)
+        self.codes = np.zeros((runs, min(images, 8 * LOOKS)), dtype=np.int8)
+        self.count = np.zeros(runs, dtype=int)  # of codes written
+        # Before each code: found + left, which a removal of bad ones lowers.
+        self.known = np.zeros(self.codes.shape, dtype=int)
+        self.total = bad.sum(axis=1)
+        self.found_of_prompt = np.zeros((runs, -(-images // PROMPT)), dtype=np.int8)
 
     @property
-    def bad_left(self) -> int:
-        return int(self.bad[~self.gone].sum())
+    def images(self) -> int:
+        return int(self.bad.shape[1]) - 1
 
-    def step(self) -> int | None:
-        """Hand out one image; return its number, None where all are gone."""
-        if len(self.looks) == len(self.bad):
-            return None
-        if self.share is None and len(self.looks) % 10 == 0:
-            self.present_share = audit_share(
-                self.looks, population=len(self.bad), target=self.target
-            )
-        is_audit = bool(self.rng.random() < self.present_share)
-        index = next((i for i in (self.lots if is_audit else self.queue) if not self.gone[i]), None)
-        if index is None:
-            return None
-        self.gone[index] = True
-        stream = Stream.AUDIT if is_audit else Stream.TARGETED
-        self.looks.append(Look(stream, bool(self.bad[index])))
-        if self.removes:
-            self._remove(index)
-        return index
-
-    def _remove(self, index: int) -> None:
+    def step(self, rows: Indices | None = None) -> tuple[Indices, Indices]:
+        """Hand out one image in each of `rows` (all); return those that had one left, and which."""
+        rows = np.arange(len(self.bad)) if rows is None else rows
+        rows = rows[self.count[rows] < self.codes.shape[1]]
+        if self.share is None:
+            for row in rows[self.count[rows] % 10 == 0]:
+                self.shares[row] = audit_share(
+                    self.looks(row), population=self.images, target=TARGET
+                )
+        by_lot = self.rng.random(len(rows)) < self.shares[rows]
+        chosen = np.empty(len(rows), dtype=int)
+        chosen[by_lot] = self._drawn(rows[by_lot])
+        chosen[~by_lot] = self._next_in_queue(rows[~by_lot])
+        is_there = chosen < self.images
+        rows, chosen, by_lot = rows[is_there], chosen[is_there], by_lot[is_there]
+        self._write(rows, chosen, AUDIT * by_lot + self.bad[rows, chosen])
         if self.removes == "prompts":
-            prompt = index // PROMPT
-            self.found_of_prompt[prompt] = self.found_of_prompt.get(prompt, 0) + self.bad[index]
-            if self.found_of_prompt[prompt] != 2 or not self.bad[index]:
-                return
-            rest = np.arange(prompt * PROMPT, min((prompt + 1) * PROMPT, len(self.bad)))
-        else:
-            if self.rng.random() > 0.05:
-                return
-            kind = self.bad if self.removes == "bad" else ~self.bad
-            rest = np.flatnonzero(kind & ~self.gone)[:5]
-        rest = rest[~self.gone[rest]]
-        self.gone[rest] = self.removed[rest] = True
-        self.looks.extend([REMOVED] * len(rest))
+            self._remove_prompts(rows, chosen)
+        elif self.removes:
+            self._remove_some(rows)
+        return rows, chosen
 
-    def is_ever_ruled_out(self, count: int) -> bool:
-        """Review `count` images; return whether the truth was ruled out after any of them."""
-        limit = -np.log(ALPHA)
-        for _ in range(count):
-            if self.step() is None:
-                break
-            # Without removals the last look's stake remembers all before it.
-            if self.removes and self.looks[-1].stream is Stream.AUDIT and self._stake() >= limit:
-                return True
-        return self._stake() >= limit
+    def _drawn(self, rows: Indices) -> Indices:
+        """Return one of those that are left, each with the same chance."""
+        drawn = self.rng.integers(self.images, size=len(rows))
+        while (again := self.gone[rows, drawn]).any():
+            drawn[again] = self.rng.integers(self.images, size=int(again.sum()))
+        return drawn
 
-    def _stake(self) -> float:
-        history = History.of(self.looks, len(self.bad))
-        return log_stake(history, fractions(history, self.target), self.bad_left)
+    def _next_in_queue(self, rows: Indices) -> Indices:
+        behind = rows
+        while len(behind):
+            behind = behind[self.gone[behind, self.queue[behind, self.place[behind]]]]
+            self.place[behind] += 1
+        return self.queue[rows, self.place[rows]]
+
+    def _write(self, rows: Indices, chosen: Indices, codes: Indices) -> None:
+        self.gone[rows, chosen] = True
+        self.codes[rows, self.count[rows]] = codes
+        self.known[rows, self.count[rows]] = self.total[rows]
+        self.count[rows] += 1
+
+    def _remove_prompts(self, rows: Indices, chosen: Indices) -> None:
+        prompts = chosen // PROMPT
+        is_bad = self.bad[rows, chosen]
+        self.found_of_prompt[rows, prompts] += is_bad
+        is_second = is_bad & (self.found_of_prompt[rows, prompts] == 2)
+        for row, prompt in zip(rows[is_second], prompts[is_second], strict=True):
+            rest = np.arange(prompt * PROMPT, min((prompt + 1) * PROMPT, self.images))
+            self._remove(row, rest[~self.gone[row, rest]])
+
+    def _remove_some(self, rows: Indices) -> None:
+        for row in rows[self.rng.random(len(rows)) < 0.05]:
+            kind = self.bad[row] if self.removes == "bad" else ~self.bad[row]
+            self._remove(row, np.flatnonzero((kind & ~self.gone[row])[:-1])[:5])
+
+    def _remove(self, row: int, unseen: Indices) -> None:
+        start = self.count[row]
+        unseen = unseen[: self.codes.shape[1] - start]
+        self.gone[row, unseen] = self.removed[row, unseen] = True
+        self.codes[row, start : start + len(unseen)] = GONE_UNSEEN
+        self.known[row, start : start + len(unseen)] = self.total[row]
+        self.count[row] += len(unseen)
+        self.total[row] -= int(self.bad[row, unseen].sum())
+
+    def looks(self, row: int) -> list[Look]:
+        """Return what was seen of one population."""
+        return [LOOKS_OF[code] for code in self.codes[row, : self.count[row]].tolist()]
+
+    def history(self, row: int) -> History:
+        return history_of(self.codes[row, : self.count[row]], self.images)
+
+    def may_hold(self, row: int, bad_left: int, alpha: float) -> bool:
+        """Return whether so many may be left: quicker than asking for the bound."""
+        history = self.history(row)
+        if bad_left > history.unreviewed:
+            return False
+        return log_stake(history, fractions(history, TARGET), bad_left) < -np.log(alpha)
+
+    def stakes(self, row: int) -> tuple[Indices, Floats]:
+        """Return when each audit was made, and the log stake after it against the truth of then."""
+        history = self.history(row)
+        when = np.flatnonzero(is_audit(self.codes[row, : self.count[row]]))
+        bets = fractions(history, TARGET)
+        known = self.known[row, when]
+        stakes = np.empty(len(when))
+        for total in np.unique(known):  # it fell with each removal, for all draws before as well
+            then = np.flatnonzero(known == total)
+            before = replace(
+                history,
+                is_bad=history.is_bad[: then[-1] + 1],
+                found_before=history.found_before[: then[-1] + 1],
+                unreviewed_before=history.unreviewed_before[: then[-1] + 1],
+            )
+            path = stake_paths(before, bets[:, : then[-1] + 1], int(total) - history.found_bad)
+            stakes[then] = path[then]
+        return when, stakes
 
 
-def population_of(size: int, rate: float, rng: Generator) -> BoolArray:
+def is_audit(codes: npt.NDArray[np.int8]) -> BoolArray:
+    return np.isin(codes, (AUDIT, AUDIT + 1))
+
+
+def history_of(codes: npt.NDArray[np.int8], population: int) -> History:
+    """Return the history that these looks make."""
+    bad = (codes == 1) | (codes == AUDIT + 1)
+    return History.of_arrays(is_audit(codes), bad, codes == GONE_UNSEEN, population)
+
+
+def _first(keys: Floats, count: int) -> Indices:
+    """Return the places of each row's lowest keys, in their order, and the number of keys."""
+    if count < keys.shape[1]:
+        lowest = np.argpartition(keys, count - 1, axis=1)[:, :count]
+        order = np.argsort(np.take_along_axis(keys, lowest, 1), axis=1)
+        lowest = np.take_along_axis(lowest, order, 1)
+    else:
+        lowest = np.argsort(keys, axis=1)
+    return np.pad(lowest, ((0, 0), (0, 1)), constant_values=keys.shape[1])
+
+
+def populations_of(size: int, rate: float, runs: int, rng: Generator) -> BoolArray:
     """Return which images are bad: exactly that share, in prompts of unequal quality."""
-    prompts = -(-size // PROMPT)
-    odds = np.repeat(rng.gumbel(size=prompts), PROMPT)[:size] + rng.gumbel(size=size)
+    bad = np.zeros((runs, size), dtype=bool)
     count = round(size * rate)
-    bad = np.zeros(size, dtype=bool)
     if count:
-        bad[np.argpartition(odds, -count)[-count:]] = True
+        prompts = rng.standard_exponential((runs, -(-size // PROMPT)), dtype=np.float32)
+        images = rng.standard_exponential((runs, size), dtype=np.float32)
+        odds = images * np.repeat(prompts, PROMPT, axis=1)[:, :size]  # two Gumbels, unlogged
+        np.put_along_axis(bad, np.argpartition(odds, count - 1, axis=1)[:, :count], True, 1)
     return bad
+
+
+def batches(runs: int, population: int) -> Iterator[int]:
+    """Yield how many runs go side by side, so that they fit into memory."""
+    most = max(1, AT_ONCE // population)
+    for start in range(0, runs, most):
+        yield min(most, runs - start)
 
 
 def failure_share(
@@ -188,20 +276,15 @@ def failure_share(
 ) -> float:
     """Return the share of runs in which the true number of bad images was ever ruled out."""
     failures = 0
-    for _ in range(runs):
-        bad = population_of(population, rate, rng)
-        review = Review(bad, order, audit_share, rng, removes)
-        failures += review.is_ever_ruled_out(min(population, looks))
-    return failures / runs
-
-
-def present_stake(review: Review) -> float:
-    """Return the log of the stake against the truth as it stands now."""
-    history = History.of(review.looks, len(review.bad))
-    if not history.audits:
-        return 0.0
-    paths = stake_paths(history, fractions(history, review.target), review.bad_left)
-    return float(paths[-1])
+    for side_by_side in batches(runs, population):
+        bad = populations_of(population, rate, side_by_side, rng)
+        reviews = Reviews(bad, order, audit_share, rng, removes)
+        for _ in range(min(population, looks)):
+            reviews.step()
+        failures += sum(
+            reviews.stakes(row)[1].max(initial=0) >= LIMIT for row in range(side_by_side)
+        )
+    return float(failures / runs)
 
 
 def cohorts_failure_share(
@@ -218,19 +301,24 @@ def cohorts_failure_share(
     too low where the stakes of the true numbers, multiplied, reach the limit.
     """
     failures = 0
-    for _ in range(runs):
+    for side_by_side in batches(runs, max(sizes)):
         cohorts = [
-            Review(population_of(size, rate, rng), by_score, 0.5, rng)
+            Reviews(populations_of(size, rate, side_by_side, rng), by_score, 0.5, rng)
             for size, rate in zip(sizes, rates, strict=True)
         ]
-        for number in range(looks):
-            present = cohorts if number >= looks // 3 else cohorts[:1]
-            if present[int(rng.integers(len(present)))].step() is None:
-                break
-            if sum(map(present_stake, present)) >= -np.log(ALPHA):
-                failures += 1
-                break
-    return failures / runs
+        turns = rng.integers(2, size=(looks, side_by_side))
+        turns[: looks // 3] = 0
+        for turn in turns:
+            for number, cohort in enumerate(cohorts):
+                cohort.step(np.flatnonzero(turn == number))
+        for row in range(side_by_side):
+            steps = np.zeros((2, looks))
+            for number, cohort in enumerate(cohorts):
+                when, stakes = cohort.stakes(row)
+                moments = np.flatnonzero(turns[:, row] == number)[when]
+                steps[number, moments] = np.diff(stakes, prepend=0)
+            failures += steps.sum(axis=0).cumsum().max() >= LIMIT
+    return float(failures / runs)
 
 
 def true_failure_share(
@@ -254,38 +342,43 @@ def true_failure_share(
     """
     failures = 0
     rates = np.array(miss_rates)
-    for _ in range(runs):
-        truth = population_of(population, rate, rng)
-        who = rng.integers(len(rates), size=population)
-        missed = truth & (rng.random(population) < rates[who])
-        alarmed = ~truth & (rng.random(population) < 0.03)
+    people = np.arange(len(rates))
+    for side_by_side in batches(runs, population):
+        truth = populations_of(population, rate, side_by_side, rng)
+        who = rng.integers(len(rates), size=truth.shape)
+        missed = truth & (rng.random(truth.shape) < rates[who])
+        alarmed = ~truth & (rng.random(truth.shape) < 0.03)
         called = (truth & ~missed) | alarmed
-        review = Review(called, order, audit_share, rng, removes)
-        work = np.zeros(len(rates))
-        gold = np.zeros((len(rates), 2), dtype=int)
+        reviews = Reviews(called, order, audit_share, rng, removes)
+        work = np.zeros((side_by_side, len(rates)), dtype=int)
+        gold = np.zeros((side_by_side, len(rates), 2), dtype=int)
+        exported = truth.sum(axis=1)  # of the truly bad, what would leave
+        failed = np.zeros(side_by_side, dtype=bool)
         for number in range(min(looks, population)):
-            index = review.step()
-            if index is None:
-                break
-            work[who[index]] += 1
-            if rng.random() < gold_share:
-                person = int(rng.integers(len(rates)))
-                gold[person, int(rng.random() >= rates[person])] += 1
+            was = reviews.removed.copy() if removes else None
+            rows, chosen = reviews.step()
+            work[rows, who[rows, chosen]] += 1
+            exported[rows] -= (truth & called)[rows, chosen]
+            if was is not None:
+                exported -= (truth & (reviews.removed & ~was)[:, :-1]).sum(axis=1)
+            shown = rows[rng.random(len(rows)) < gold_share]
+            person = rng.integers(len(rates), size=len(shown))
+            caught = rng.random(len(shown)) >= rates[person]
+            gold[shown, person, caught.astype(int)] += 1
             if number % every:
                 continue
-            bound = running_bound(
-                review.looks, population=population, target=TARGET, alpha=ALPHA * FOR_AUDITS
-            )
-            trials = {
-                str(person): Trials(int(miss), int(hit)) for person, (miss, hit) in enumerate(gold)
-            }
-            weights = {str(person): share for person, share in enumerate(work / work.sum())}
-            whole = true_bound(bound, trials, weights, alpha=ALPHA)
-            exported = truth & ~review.removed & ~(review.gone & called)
-            if whole.error * bound.exported < exported.sum() - 1e-9:
-                failures += 1
-                break
-    return failures / runs
+            for row in rows[~failed[rows]]:
+                if reviews.may_hold(row, int(exported[row]), AUDITS_ALPHA):
+                    continue  # what is not ruled out by the audits is not by the whole bound
+                bound = running_bound(
+                    reviews.looks(row), population=population, target=TARGET, alpha=AUDITS_ALPHA
+                )
+                trials = {str(one): Trials(*map(int, gold[row, one])) for one in people}
+                weights = {str(one): work[row, one] / work[row].sum() for one in people}
+                whole = true_bound(bound, trials, weights, alpha=ALPHA)
+                failed[row] = whole.error * bound.exported < exported[row] - 1e-9
+        failures += failed.sum()
+    return float(failures / runs)
 
 
 def peeked_clopper_pearson(*, rate: float, runs: int, rng: Generator, draws: int = 400) -> float:
@@ -294,9 +387,10 @@ def peeked_clopper_pearson(*, rate: float, runs: int, rng: Generator, draws: int
 
     bad = np.cumsum(rng.random((runs, draws)) < rate, axis=1)
     counts = np.arange(1, draws + 1)
-    upper = beta.ppf(1 - ALPHA, bad + 1, counts - bad + 0.0)
-    upper = np.where(bad == counts, 1.0, upper)
-    return float((upper < rate).any(axis=1).mean())
+    seen, where = np.unique(bad * (draws + 1) + counts, return_inverse=True)
+    k, n = np.divmod(seen, draws + 1)
+    upper = np.where(k == n, 1.0, beta.ppf(1 - ALPHA, k + 1, np.maximum(n - k, 1)))
+    return float((upper[where].reshape(bad.shape) < rate).any(axis=1).mean())
 
 
 # --- All of it ------------------------------------------------------------------------
@@ -317,7 +411,7 @@ def rows() -> list[Row]:
     """Return every scenario."""
     found = []
     for population in (200, 2_000, 100_000):
-        for rate in (0.0, 0.01, 0.05, 0.3):
+        for rate in RATES:
             plain = functools.partial(failure_share, population=population, rate=rate)
             size, bad = f"{population:,}", f"{rate:.0%}"
             for name, order in ORDERS.items():
@@ -385,11 +479,16 @@ def _key_of(task: tuple[Row, int, int]) -> str:
     return json.dumps([*what, code.hexdigest()])
 
 
+def kept_shares() -> dict[str, float]:
+    """Return the shares of failures that earlier starts found."""
+    lines = KEPT.read_text().splitlines() if KEPT.exists() else []
+    return {line["key"]: line["share"] for line in map(json.loads, lines)}
+
+
 def shares(tasks: list[tuple[Row, int, int]], jobs: int) -> Iterator[float]:
     """Yield the share of failures of each, keeping it at once."""
     KEPT.parent.mkdir(exist_ok=True)
-    lines = KEPT.read_text().splitlines() if KEPT.exists() else []
-    kept = {line["key"]: line["share"] for line in map(json.loads, lines)}
+    kept = kept_shares()
     keys = [_key_of(task) for task in tasks]
     with ProcessPoolExecutor(jobs) as pool, KEPT.open("a") as journal:
         left = [task for task, key in zip(tasks, keys, strict=True) if key not in kept]
@@ -402,31 +501,65 @@ def shares(tasks: list[tuple[Row, int, int]], jobs: int) -> Iterator[float]:
             yield kept[key]
 
 
+def tables(found: list[tuple[Row, float]]) -> list[str]:
+    """Return the tables of the page: the grid of rates and sizes, and what lies outside of it."""
+    columns = [f"{rate:.0%}" for rate in RATES]
+    grid: dict[tuple[str, str, str], dict[str, float]] = {}
+    others = []
+    for row, share in found:
+        if row.rate in columns and row.group != "reviewers err":
+            grid.setdefault((row.group, row.what, row.population), {})[row.rate] = share
+        else:
+            others.append(
+                f"| {row.group} | {row.what} | {row.population} | {row.rate} | {share:.2%} |"
+            )
+    heads = " | ".join(f"{column} bad" for column in columns)
+    return [
+        f"| what | the queue, or what is removed | images | {heads} |",
+        f"|---|---|---:|{'---:|' * len(columns)}",
+        *(
+            f"| {' | '.join(names)} | "
+            + " | ".join(f"{cells[one]:.2%}" if one in cells else "" for one in columns)
+            + " |"
+            for names, cells in grid.items()
+        ),
+        "",
+        "| what | | images | truly bad | failures |",
+        "|---|---|---:|---:|---:|",
+        *others,
+    ]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", type=int, default=2000)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--report", action="store_true", help="run nothing more")
     arguments = parser.parse_args()
     scenarios = rows()
     seeds = [arguments.seed * 10_000 + number for number in range(len(scenarios))]
     tasks = [(row, arguments.runs, seed) for row, seed in zip(scenarios, seeds, strict=True)]
-    lines = [
-        "| what | images | truly bad | the queue, the removal or the reviewers | failures |",
-        "|---|---:|---:|---|---:|",
-    ]
-    points: dict[str, list[float]] = {}
+    if arguments.report:
+        kept = kept_shares()
+        tasks = [task for task in tasks if _key_of(task) in kept]
+        scenarios = [row for row, _, _ in tasks]
+    found = []
     for row, share in zip(scenarios, shares(tasks, arguments.jobs), strict=True):
-        lines.append(f"| {row.group} | {row.population} | {row.rate} | {row.what} | {share:.2%} |")
-        points.setdefault(row.group, []).append(share)
-        print(lines[-1], flush=True)
+        found.append((row, share))
+        print(
+            f"{row.group}, {row.what}: {row.population} images, {row.rate}: {share:.2%}", flush=True
+        )
     rng = np.random.default_rng(arguments.seed)
-    for rate in (0.01, 0.05, 0.3):
+    peeked = Row(
+        "for comparison: a fixed-size interval", "unlimited", "", "looked at each time", int
+    )
+    for rate in RATES[1:]:
         share = peeked_clopper_pearson(rate=rate, runs=arguments.runs, rng=rng)
-        name = "for comparison: a fixed-size interval, looked at after each audit"
-        lines.append(f"| {name} | unlimited | {rate:.0%} | at random | {share:.2%} |")
-        points.setdefault("fixed-size interval, peeked at", []).append(share)
-        print(lines[-1], flush=True)
+        found.append((replace(peeked, rate=f"{rate:.0%}"), share))
+    points: dict[str, list[float]] = {}
+    for row, share in found:
+        points.setdefault(row.group, []).append(share)
     FIGURE.write_text(
         dot_plot(
             points,
@@ -437,7 +570,7 @@ def main() -> None:
     )
     before, _, rest = PAGE.read_text().partition(MARKS[0])
     _, _, after = rest.partition(MARKS[1])
-    PAGE.write_text(f"{before}{MARKS[0]}\n" + "\n".join(lines) + f"\n{MARKS[1]}{after}")
+    PAGE.write_text(f"{before}{MARKS[0]}\n" + "\n".join(tables(found)) + f"\n{MARKS[1]}{after}")
 
 
 if __name__ == "__main__":

@@ -54,9 +54,16 @@ class ImageFilterForm(forms.Form):
     )
 
     def __init__(
-        self, *args: Any, dataset: Dataset, shows_scores: bool = True, **kwargs: Any
+        self,
+        *args: Any,
+        dataset: Dataset,
+        shows_scores: bool = True,
+        shows_states: bool = True,
+        **kwargs: Any,
     ) -> None:
         super().__init__(*args, **kwargs)
+        if not shows_states:  # who may still be asked learns nothing of what others said
+            del self.fields["state"]
         if not shows_scores:  # who must judge blindly learns nothing of scores here either
             del self.fields["word"]
         classes, runs = self.fields["label_class"], self.fields["run"]

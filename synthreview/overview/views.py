@@ -10,7 +10,7 @@ from django.shortcuts import get_object_or_404, render
 from django.utils.http import urlencode
 from django.views.decorators.http import require_GET
 
-from synthreview.catalog.models import Dataset, QualityPolicy
+from synthreview.catalog.models import Dataset
 from synthreview.catalog.pages import dataset_context, open_dataset, page_or_part, signed_in
 from synthreview.generation.models import GeneratedImage
 from synthreview.generation.services import generator
@@ -18,6 +18,7 @@ from synthreview.lib.adapters import UnknownAdapterError
 from synthreview.overview.forms import ImageFilterForm
 from synthreview.overview.lineage import ancestors, children
 from synthreview.overview.numbers import dataset_lines, overview_of
+from synthreview.review.assignment import judges_blindly, may_see_verdicts
 from synthreview.review.models import Decision, ImageReview, ImageState
 from synthreview.review.reasons import REASONS
 from synthreview.scoring.lookalikes import lookalikes_of
@@ -77,13 +78,20 @@ def images(request: HttpRequest, slug: str) -> HttpResponse:
     """Show the images, newest first; a page begins below the image that `before` names."""
     dataset, context = open_dataset(request, slug)
     shows_scores = context["can"]["curate"] or not dataset.policy.blind_scores
-    filters = ImageFilterForm(request.GET, dataset=dataset, shows_scores=shows_scores)
+    person = signed_in(request)
+    filters = ImageFilterForm(
+        request.GET,
+        dataset=dataset,
+        shows_scores=shows_scores,
+        shows_states=not judges_blindly(person, dataset),
+    )
     rows = GeneratedImage.objects.filter(filters.chosen, dataset=dataset)
     before = request.GET.get("before", "")
     if before.isdecimal():
         rows = rows.filter(pk__lt=int(before))
     page = list(rows.select_related("label_class", "review")[: PAGE + 1])
     context |= {
+        "known": may_see_verdicts(person, dataset, [image.pk for image in page]),
         "filters": filters,
         "images": page[:PAGE],
         "older": page[PAGE - 1].pk if len(page) > PAGE else None,
@@ -107,12 +115,7 @@ def image(request: HttpRequest, pk: int) -> HttpResponse:
     review: ImageReview | None = getattr(found, "review", None)
     state = review.state if review else ImageState.PENDING
     rows = list(Decision.objects.filter(image=found).select_related("reviewer"))
-    is_blind = (
-        _asks_several(found.dataset.policy)
-        and context["can"]["review"]
-        and not context["can"]["curate"]
-        and all(row.reviewer_id != person.pk for row in rows)
-    )
+    is_blind = not may_see_verdicts(person, found.dataset, [found.pk])
     is_hidden = (
         found.dataset.policy.blind_scores
         and (state == ImageState.PENDING or is_blind)
@@ -154,11 +157,6 @@ def _score_of(image: GeneratedImage) -> dict[str, Any]:
         "rank": rank_within_class(score),
         "rank_in_caption": rank_within_caption(score),
     }
-
-
-def _asks_several(policy: QualityPolicy) -> bool:
-    """Return whether somebody may be asked of an image that others judged: blind, then."""
-    return policy.reviews_per_image > 1 or policy.gold_share > 0
 
 
 def _told(row: Decision) -> tuple[Decision, list[str]]:

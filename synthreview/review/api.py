@@ -14,6 +14,7 @@ from ninja import Router, Schema
 from ninja.errors import HttpError
 from pydantic import ConfigDict, Field
 
+from synthreview.accounts.models import User
 from synthreview.catalog.api import PROBLEMS
 from synthreview.catalog.models import Dataset, LabelClass
 from synthreview.catalog.pages import find_dataset, signed_in
@@ -218,12 +219,16 @@ def _card(card: Card, dataset: Dataset) -> dict[str, Any]:
     }
 
 
-def _cards(dataset: Dataset, *cards: Card | None, batch: uuid.UUID | None = None) -> dict[str, Any]:
+def _cards(
+    dataset: Dataset, reviewer: User, *cards: Card | None, batch: uuid.UUID | None = None
+) -> dict[str, Any]:
     there = [card for card in cards if card]
+    is_single = there and batch is None
+    ahead = queue.upcoming(dataset=dataset, reviewer=reviewer) if is_single else []
     return {
         "batch": batch,
         "cards": [_card(card, dataset) for card in there],
-        "ahead": [image.view_url for card in there for image in card.upcoming],
+        "ahead": [image.view_url for image in ahead],
     }
 
 
@@ -256,7 +261,7 @@ def claim(request: HttpRequest, slug: str, wish: ClaimIn) -> Any:
     """Lease cards: one, a page of one class and technique, or siblings of one prompt."""
     dataset, user = _desk(request, slug), signed_in(request)
     if wish.kind == "next":
-        return _cards(dataset, queue.next_card(dataset=dataset, reviewer=user))
+        return _cards(dataset, user, queue.next_card(dataset=dataset, reviewer=user))
     try:
         if wish.kind == "siblings":
             page = queue.claim_siblings(dataset=dataset, reviewer=user, count=wish.count)
@@ -271,7 +276,7 @@ def claim(request: HttpRequest, slug: str, wish: ClaimIn) -> Any:
             )
     except ValueError as error:
         raise HttpError(422, str(error)) from error
-    return _cards(dataset, *page.cards, batch=page.batch) if page else _cards(dataset)
+    return _cards(dataset, user, *page.cards, batch=page.batch) if page else _cards(dataset, user)
 
 
 @router.post("datasets/{slug:slug}/review/heartbeat", response={200: HeldOut, **PROBLEMS})
@@ -305,7 +310,7 @@ def decide(request: HttpRequest, slug: str, data: DecideIn) -> Any:
         raise HttpError(422, str(error)) from error
     following = None
     if data.claim:
-        following = _cards(dataset, queue.next_card(dataset=dataset, reviewer=user))
+        following = _cards(dataset, user, queue.next_card(dataset=dataset, reviewer=user))
     return {
         "said": [_said(said) for said in recorded.said],
         "lost": recorded.lost,
@@ -328,7 +333,7 @@ def change(request: HttpRequest, slug: str, data: ChangeIn) -> Any:
 def undo(request: HttpRequest, slug: str) -> Any:
     """Take back your last standing decision; its image lies before you again."""
     dataset, user = _desk(request, slug), signed_in(request)
-    return _cards(dataset, services.undo(dataset=dataset, reviewer=user))
+    return _cards(dataset, user, services.undo(dataset=dataset, reviewer=user))
 
 
 @router.get("review/reasons", response={200: list[ReasonOut], **PROBLEMS})

@@ -1,7 +1,8 @@
-"""What a curator asks of a reviewer: which classes they judge, and how many images a day."""
+"""What a curator asks of a reviewer: which classes, how many a day, and what they may know."""
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from django.db.models import QuerySet
@@ -9,7 +10,8 @@ from django.utils import timezone
 
 from synthreview.accounts.models import User
 from synthreview.catalog.models import Dataset
-from synthreview.review.models import SAYABLE, Decision
+from synthreview.catalog.permissions import Action, actions_of
+from synthreview.review.models import FINAL_VERDICTS, SAYABLE, Decision
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,3 +56,25 @@ def decided_today(dataset: Dataset, reviewer: User) -> QuerySet[Decision]:
         superseded_by__isnull=True,
         created_at__gte=midnight,
     )
+
+
+def judges_blindly(reviewer: User, dataset: Dataset) -> bool:
+    """Return whether this person may be asked of an image that others judged: alone, then.
+
+    Curators, and who only looks, see what was said.
+    """
+    policy = dataset.policy
+    allowed = actions_of(reviewer, dataset)
+    asks_several = policy.reviews_per_image > 1 or policy.gold_share > 0
+    return asks_several and Action.REVIEW in allowed and Action.CURATE not in allowed
+
+
+def may_see_verdicts(reviewer: User, dataset: Dataset, images: Collection[int]) -> set[int]:
+    """Return those of `images` of whose verdicts this person may know.
+
+    Who judges blindly sees an image's verdicts once their own stands; a query for them alone.
+    """
+    if not judges_blindly(reviewer, dataset):
+        return set(images)
+    own = Decision.objects.filter(reviewer=reviewer, image__in=images, superseded_by__isnull=True)
+    return set(own.filter(verdict__in=FINAL_VERDICTS).values_list("image", flat=True))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from synthreview.prompting.techniques import INSTRUCTION_SLOTS, review_question
 from synthreview.review import services
+from synthreview.review.assignment import assignment_of
 from synthreview.review.keys import TICK_KEYS
 from synthreview.review.models import FINAL_VERDICTS, Decision
 from synthreview.review.reasons import REASON_OF_PART, reasons_for
@@ -77,6 +78,7 @@ def empty_context(dataset: Dataset, reviewer: User) -> dict[str, Any]:
     on_the_way = services.on_the_way(dataset)
     return {
         "counts": services.queue_counts(dataset=dataset, reviewer=reviewer),
+        "assigned": assignment_of(dataset=dataset, reviewer=reviewer),
         "on_the_way": on_the_way,
         "notice": scoring_notice(dataset) if on_the_way == "scored" else "",
     }

@@ -10,7 +10,6 @@ for it instead, so that it is uniform. SQLite has one writer at a time and needs
 
 from __future__ import annotations
 
-import re
 import uuid
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from django.db.models import Case, Value, When
 
 from synthreview.accounts.models import User
 from synthreview.catalog.models import Dataset
+from synthreview.catalog.prepared import planned_cursor
 from synthreview.review.certificate import Stream
 from synthreview.review.models import (
     FINAL_VERDICTS,
@@ -33,7 +33,6 @@ from synthreview.review.models import (
 
 PROMPTS_AHEAD = 64
 GIVEN = ("id", "created_at")  # of a decision, by the database
-PARAMETER = re.compile(r"%\((\w+)\)s")
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +165,7 @@ def _leasing(pool: Pool) -> dict[str, Any]:
 
 
 def _run(words: str, params: dict[str, Any]) -> list[tuple[Any, ...]]:
-    with connection.cursor() as cursor:
+    with planned_cursor() as cursor:
         cursor.execute(words, params)
         rows: list[tuple[Any, ...]] = cursor.fetchall()
         return rows
@@ -246,24 +245,21 @@ def _one(pool: Pool, picked: str) -> Claim | None:
     return Claim(slot, image, token, is_audit=stream == Stream.AUDIT.value)
 
 
-def peek(pool: Pool, *, shown: int) -> tuple[str, tuple[Any, ...]]:
-    """Return the words, and their values, that list the images which will most likely come.
+def peek(pool: Pool, *, shown: int) -> set[int]:
+    """Return the images which will most likely come. One query; nothing is locked or reserved.
 
-    A JSON list: the next in the queue, and the next two by lot, so that an audit loads no
-    slower than others. Nothing is locked or reserved.
+    The next in the queue, and the next two by lot, so that an audit loads no slower than others.
     """
-    aggregate = "json_agg" if _is_postgresql() else "json_group_array"
     free = f"{pool.scope} AND {FREE} AND {UNSEEN}"
     drawn = f"{pool.scope} AND {UNDRAWN} AND {UNSEEN}"
-    words = f"""(SELECT {aggregate}(image_id) FROM (
+    words = f"""
         SELECT * FROM (SELECT slot.image_id FROM review_reviewslot AS slot
             WHERE {free} ORDER BY {IN_ORDER} LIMIT {shown:d}) AS queued
         UNION ALL
         SELECT * FROM (SELECT slot.image_id FROM review_reviewslot AS slot
             WHERE {drawn} ORDER BY slot.lottery, slot.id LIMIT 2) AS drawn
-    ) AS ahead)"""
-    names = PARAMETER.findall(words)
-    return PARAMETER.sub("%s", words), tuple(pool.params[name] for name in names)
+    """
+    return {image for (image,) in _run(words, pool.params)}
 
 
 # --- Answers --------------------------------------------------------------------
@@ -321,7 +317,7 @@ def write_decisions(decisions: Sequence[Decision]) -> None:
         return
     fields = [field for field in Decision._meta.concrete_fields if field.name not in GIVEN]
     names = ", ".join(str(field.column) for field in fields)
-    row = f"({', '.join(['%s'] * len(fields))})"
+    row = f"({_gaps(fields)})"
     values = [
         field.get_db_prep_save(getattr(decision, field.attname), connection)
         for decision in decisions
@@ -331,7 +327,7 @@ def write_decisions(decisions: Sequence[Decision]) -> None:
         INSERT INTO review_decision ({names})
         VALUES {", ".join([row] * len(decisions))} RETURNING id
     """
-    with connection.cursor() as cursor:
+    with planned_cursor() as cursor:
         cursor.execute(words, values)
         for decision, (pk,) in zip(decisions, cursor.fetchall(), strict=True):
             decision.pk = pk
@@ -369,8 +365,9 @@ def count_verdict(images: Sequence[int], verdict: str, *, by: int) -> None:
         UPDATE review_imagereview SET
             approvals = approvals + {approvals:d}, rejections = rejections + {rejections:d},
             state = {_state(f"approvals + {approvals:d}", f"rejections + {rejections:d}")}
-        WHERE image_id IN ({_numbers(images)})
-        """
+        WHERE image_id IN ({_gaps(images)})
+        """,
+        images,
     )
 
 
@@ -397,14 +394,15 @@ def adjudicate(images: Sequence[int], verdict: str) -> None:
         f"""
         UPDATE review_imagereview SET adjudicated = {word},
             state = {_state("approvals", "rejections", word)}
-        WHERE image_id IN ({_numbers(images)})
-        """
+        WHERE image_id IN ({_gaps(images)})
+        """,
+        images,
     )
 
 
-def _run_silently(words: str) -> None:
-    with connection.cursor() as cursor:
-        cursor.execute(words)
+def _run_silently(words: str, values: Sequence[Any]) -> None:
+    with planned_cursor() as cursor:
+        cursor.execute(words, values)
 
 
 # --- Several looks ----------------------------------------------------------------
@@ -477,6 +475,10 @@ def of_prompts(pool: Pool, prompts: Sequence[int]) -> list[Sibling]:
         AND {FREE} AND {UNSEEN} ORDER BY {IN_ORDER}
     """
     return [Sibling(*row) for row in _run(words, pool.params)]
+
+
+def _gaps(values: Sequence[Any]) -> str:
+    return ", ".join(["%s"] * len(values))
 
 
 def _numbers(numbers: Iterable[int]) -> str:

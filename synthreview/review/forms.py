@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Collection
-from typing import Any
+from typing import Any, Self
 
 from django import forms
 from django.core.validators import ProhibitNullCharactersValidator
@@ -35,6 +35,28 @@ SIZES = (6, 12, 24, 36, 48)
 SIZE = 24
 
 
+class Shared:
+    """Mixed into a field that all forms share: copying it took longer than all that it checks."""
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        return self
+
+
+class SharedChoiceField(Shared, forms.ChoiceField):
+    pass
+
+
+class SharedUUIDField(Shared, forms.UUIDField):
+    pass
+
+
+class ReasonsField(Shared, forms.MultipleChoiceField):
+    """Codes of reasons."""
+
+    def __init__(self) -> None:
+        super().__init__(choices=list(REASONS.items()), required=False)
+
+
 class TokenListField(forms.MultipleChoiceField):
     """The tokens of cards that lie open on one page; each once."""
 
@@ -50,7 +72,7 @@ class TokenListField(forms.MultipleChoiceField):
             raise forms.ValidationError("A token of a card is no UUID.") from error
 
 
-class NoteField(forms.CharField):
+class NoteField(Shared, forms.CharField):
     """What a reviewer writes beside their answer."""
 
     def __init__(self) -> None:
@@ -59,7 +81,7 @@ class NoteField(forms.CharField):
         )
 
 
-class SecondsField(forms.FloatField):
+class SecondsField(Shared, forms.FloatField):
     """How long a card was in sight; 0 where the page did not say."""
 
     def __init__(self) -> None:
@@ -69,7 +91,7 @@ class SecondsField(forms.FloatField):
         return super().clean(value) or 0.0
 
 
-class SlotListField(forms.MultipleChoiceField):
+class SlotListField(Shared, forms.MultipleChoiceField):
     """Slots of a caption by name; each once."""
 
     def clean(self, value: Any) -> list[str]:
@@ -82,9 +104,9 @@ class SlotListField(forms.MultipleChoiceField):
 class DecisionForm(forms.Form):
     """One decision. Fields that are not named here are ignored."""
 
-    verdict = forms.ChoiceField(choices=[(verdict, verdict) for verdict in SAYABLE])
-    token = forms.UUIDField()
-    reasons = forms.MultipleChoiceField(choices=list(REASONS.items()), required=False)
+    verdict = SharedChoiceField(choices=[(verdict, verdict) for verdict in SAYABLE])
+    token = SharedUUIDField()
+    reasons = ReasonsField()
     wrong = SlotListField(required=False)
     note = NoteField()
     seconds = SecondsField()

@@ -73,4 +73,4 @@ def _forgotten(dataset: Dataset, reviewer: User, holding: Collection[uuid.UUID])
     rows = held.exclude(lease_token__in=holding).values_list("pk", "image_id", "lease_token")
     claims = {token: Claim(slot, image, token) for slot, image, token in rows if token is not None}
     kept = renew_leases(dataset=dataset, reviewer=reviewer, tokens=claims) if claims else set()
-    return [card_of(claim, dataset, reviewer) for token, claim in claims.items() if token in kept]
+    return [card_of(claim) for token, claim in claims.items() if token in kept]

@@ -12,6 +12,7 @@ from django.views.decorators.http import require_GET, require_POST
 from synthreview.catalog.pages import dataset_context, signed_in
 from synthreview.catalog.permissions import Action
 from synthreview.generation.models import GeneratedImage
+from synthreview.review.assignment import may_see_verdicts
 from synthreview.review.models import ImageState
 from synthreview.review.putting_aside import (
     PutAsideError,
@@ -34,6 +35,7 @@ def like(request: HttpRequest, pk: int) -> HttpResponse:
     found = dict(most_like(image, SHOWN))
     rows = GeneratedImage.objects.in_bulk(found)
     reviews = _states(list(found))
+    known = may_see_verdicts(signed_in(request), image.dataset, found)
     unseen = set(
         unseen_images()
         .filter(image__in=found, dataset=image.dataset)
@@ -44,13 +46,13 @@ def like(request: HttpRequest, pk: int) -> HttpResponse:
         {
             "image": rows[key],
             "percent": f"{100 * cosine:.1f} %",
-            "review": reviews.get(key),
+            "review": reviews.get(key) if key in known else None,
             "is_chosen": key in chosen,
         }
         for key, cosine in found.items()
         if key in rows
     ]
-    state = reviews.get(image.pk) or _states([image.pk]).get(image.pk)
+    state = _states([image.pk]).get(image.pk)
     context |= {
         "image": image,
         "shown": shown,

@@ -9,17 +9,14 @@ What comes into the queue is intake.py's.
 from __future__ import annotations
 
 import datetime as dt
-import json
 import uuid
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from secrets import SystemRandom
-from typing import Any
 
 from django.db import IntegrityError, transaction
 from django.db.models import Case, QuerySet, Value, When
-from django.db.models.expressions import RawSQL
-from django.db.models.fields import PositiveSmallIntegerField, TextField
+from django.db.models.fields import PositiveSmallIntegerField
 from django.db.models.functions import Now
 
 from synthreview.accounts.models import User
@@ -49,14 +46,13 @@ CHANCE = SystemRandom()
 
 @dataclass(frozen=True, slots=True)
 class Card:
-    """One image before a reviewer, and the images that will most likely come next.
+    """One image before a reviewer.
 
     `undone` is the decision that was taken back to show this image again.
     """
 
     slot: ReviewSlot
     token: uuid.UUID
-    upcoming: list[GeneratedImage]
     undone: Decision | None = None
 
 
@@ -91,7 +87,7 @@ def next_card(
     claim = claim_next(
         dataset=dataset, reviewer=reviewer, skipped_until=skipped_until, adjudicates=adjudicates
     )
-    return card_of(claim, dataset, reviewer, adjudicates=adjudicates) if claim else None
+    return card_of(claim) if claim else None
 
 
 def claim_next(
@@ -148,40 +144,27 @@ def _reopen(dataset: Dataset, reviewer: User, *, adjudicates: bool) -> Card | No
     if not renew_lease(reviewer=reviewer, token=slot.lease_token):
         return None
     claim = Claim(slot.pk, slot.image_id, slot.lease_token)
-    return card_of(claim, dataset, reviewer, adjudicates=adjudicates)
+    return card_of(claim)
 
 
-def card_of(
-    claim: Claim,
-    dataset: Dataset,
-    reviewer: User,
-    *,
-    undone: Decision | None = None,
-    adjudicates: bool = False,
-) -> Card:
-    """Return the claimed look with all that its card shows, and what comes next; one query."""
-    if adjudicates:
-        settled = with_image(ReviewSlot.objects.filter(pk=claim.slot)).get()
-        images = adjudication.waiting(dataset=dataset, adjudicator=reviewer)[:NEXT_SHOWN]
-        return Card(settled, claim.token, [GeneratedImage(pk=image) for image in images], undone)
-    slot: Any = _shown.first(slot=claim.slot, dataset=dataset.pk, reviewer=reviewer.pk)
-    known: list[int] = []
+def card_of(claim: Claim, *, undone: Decision | None = None) -> Card:
+    """Return the claimed look with all that its card shows; one query."""
+    slot = _shown.first(slot=claim.slot)
+    if slot is None:
+        raise ReviewSlot.DoesNotExist(f"The look {claim.slot} is gone.")
+    return Card(slot, claim.token, undone)
+
+
+def upcoming(*, dataset: Dataset, reviewer: User) -> list[GeneratedImage]:
+    """Return images that are likely to come, in an order that tells nothing of the draw.
+
+    For programs that hold no cards ahead and load pictures before they are needed.
+    """
+    assigned = assignment_of(dataset=dataset, reviewer=reviewer)
+    pool = Pool(dataset, reviewer, classes=assigned.classes)
+    images = claims.peek(pool, shown=NEXT_SHOWN)
     if dataset.policy.gold_share:  # a known answer must load no more slowly than others
-        known = list(gold.unseen(Pool(dataset, reviewer)).values_list("pk", flat=True)[:1])
-    return Card(slot, claim.token, _upcoming(slot.ahead, known, claim.image), undone)
-
-
-def _with_what_comes(slot: int, dataset: int, reviewer: int) -> QuerySet[ReviewSlot]:
-    pool = Pool(Dataset(pk=dataset), User(pk=reviewer))
-    peek, params = claims.peek(pool, shown=NEXT_SHOWN)
-    ahead = RawSQL(peek, params, output_field=TextField())  # noqa: S611 - no text of a user in it
-    return with_image(ReviewSlot.objects.filter(pk=slot)).annotate(ahead=ahead)
-
-
-def _upcoming(ahead: str | list[int], known: list[int], shown: int) -> list[GeneratedImage]:
-    """Return images that are likely to come, in an order that tells nothing of the draw."""
-    found = json.loads(ahead) if isinstance(ahead, str) else ahead
-    images = {int(image) for image in [*(found or ()), *known]} - {shown}
+        images |= set(gold.unseen(pool).values_list("pk", flat=True)[:1])
     return [GeneratedImage(pk=image) for image in sorted(images, key=_scattered)]
 
 
@@ -193,7 +176,7 @@ def with_image(slots: QuerySet[ReviewSlot]) -> QuerySet[ReviewSlot]:
     return slots.select_related("image__label_class", "image__prompt", "image__review__score")
 
 
-_shown = Prepared(_with_what_comes, "slot", "dataset", "reviewer")
+_shown = Prepared(lambda slot: with_image(ReviewSlot.objects.filter(pk=slot)), "slot")
 
 # --- Several cards --------------------------------------------------------------
 
@@ -332,7 +315,7 @@ def open_page(*, dataset: Dataset, reviewer: User, batch: uuid.UUID) -> Page | N
     """Return what of a page still lies before the reviewer; None where nothing does."""
     held = held_by(dataset, reviewer).filter(batch=batch)
     slots = sorted(with_image(held), key=lambda slot: _scattered(slot.pk))
-    cards = [Card(slot, slot.lease_token, []) for slot in slots if slot.lease_token]
+    cards = [Card(slot, slot.lease_token) for slot in slots if slot.lease_token]
     return Page(batch, cards) if cards else None
 
 

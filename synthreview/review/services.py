@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from django.db import transaction
-from django.db.models import Avg, Count, F, Q, QuerySet
+from django.db.models import Avg, Count, Exists, F, OuterRef, Q, QuerySet
 from django.db.models.functions import Now
 from django.utils import timezone
 
@@ -16,6 +16,7 @@ from synthreview.accounts.models import User
 from synthreview.catalog.models import Dataset
 from synthreview.generation.models import Call, GeneratedImage
 from synthreview.review import claims
+from synthreview.review.assignment import assignment_of
 from synthreview.review.claims import Claim
 from synthreview.review.intake import ask_again, set_priorities
 from synthreview.review.models import (
@@ -259,7 +260,7 @@ def decide_and_continue(
     except ReviewError as error:
         problem = str(error)
     if said is not None:
-        following = card_of(claim, dataset, reviewer, adjudicates=adjudicates) if claim else None
+        following = card_of(claim) if claim else None
         return Turn(said, "", following)
     if not problem:
         before = _said_before(dataset, reviewer, [answer.token])
@@ -325,7 +326,7 @@ def undo(
     )
     _uncount(last)
     claim = Claim(last.slot_of.pk, last.image_id, token)
-    return card_of(claim, dataset, reviewer, undone=last, adjudicates=adjudicates)
+    return card_of(claim, undone=last)
 
 
 def _lease_again(last: Decision, token: uuid.UUID, minutes: int) -> bool:
@@ -350,7 +351,7 @@ def _taken_back_before(
     if slot is None or slot.lease_token is None or undone.supersedes is None:
         return None
     claim = Claim(slot.pk, undone.image_id, slot.lease_token)
-    return card_of(claim, dataset, reviewer, undone=undone.supersedes, adjudicates=adjudicates)
+    return card_of(claim, undone=undone.supersedes)
 
 
 @transaction.atomic
@@ -455,22 +456,37 @@ def progress(*, dataset: Dataset, reviewer: User) -> Progress:
 
 @dataclass(frozen=True, slots=True)
 class QueueCounts:
-    """How much is left; counted up to COUNT_LIMIT, so that a page costs the same at any size."""
+    """How much is left; counted up to COUNT_LIMIT, so that a page costs the same at any size.
+
+    `waiting` images may come to this reviewer. `for_others` looks wait too, and cannot: they have
+    judged the image, or hold it, or its class is not theirs. `is_more`: there is more of either.
+    """
 
     waiting: int
+    for_others: int
     skipped_by_me: int
     is_more: bool
 
 
 def queue_counts(*, dataset: Dataset, reviewer: User) -> QueueCounts:
-    """Count what waits in the queue and what this reviewer skipped."""
+    """Count what waits in the queue, for this reviewer and for others, and what they skipped."""
     slots = ReviewSlot.objects.filter(dataset=dataset)
-    waiting = slots.filter(state=SlotState.WAITING).order_by()[: COUNT_LIMIT + 1].count()
+    window = slots.filter(state=SlotState.WAITING).order_by()[: COUNT_LIMIT + 1].values("pk")
+    own = slots.filter(image=OuterRef("image"), round=OuterRef("round"), reviewer=reviewer)
+    mine = ~Exists(own.exclude(state=SlotState.WAITING))
+    if classes := assignment_of(dataset=dataset, reviewer=reviewer).classes:
+        mine &= Q(label_class__in=classes)
+    found = ReviewSlot.objects.filter(pk__in=window).aggregate(
+        every=Count("pk"),
+        looks=Count("pk", filter=mine),
+        images=Count("image", filter=mine, distinct=True),
+    )
     skipped = slots.filter(state=SlotState.SKIPPED, reviewer=reviewer).order_by()
     return QueueCounts(
-        waiting=min(waiting, COUNT_LIMIT),
+        waiting=min(found["images"], COUNT_LIMIT),
+        for_others=min(found["every"] - found["looks"], COUNT_LIMIT),
         skipped_by_me=skipped[: COUNT_LIMIT + 1].count(),
-        is_more=waiting > COUNT_LIMIT,
+        is_more=found["every"] > COUNT_LIMIT,
     )
 
 

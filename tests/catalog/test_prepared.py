@@ -67,3 +67,17 @@ def test_a_gap_must_be_a_value(db: None) -> None:
     query = Prepared(lambda unused: LabelClass.objects.all(), "unused")
     with pytest.raises(AssertionError, match="not a plain value"):
         query.first(unused=1)
+
+
+def test_postgresql_plans_it_once_for_a_connection(members: dict[str, User]) -> None:
+    query = Prepared(by_user, "user", "slug")
+    with CaptureQueriesContext(connection) as queries:
+        for _ in range(4):
+            assert query.first(user=members["rita"].pk, slug="things") is not None
+    assert len(queries) == 4, "it is counted like any other"
+    if connection.vendor == "postgresql":
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT statement FROM pg_prepared_statements")
+            planned = [words for (words,) in cursor.fetchall()]
+        assert [words for words in planned if "catalog_membership" in words], planned
+        assert not [words for words in planned if "pg_prepared_statements" in words]

@@ -268,8 +268,18 @@ def test_who_may_still_be_asked_of_an_image_sees_no_verdict(
     for told in ("a bus", "badge-reject", "badge-rejected", "score-value"):
         assert told not in page
     assert "a bus" in people.client("curator").get(url).content.decode()
+    gallery = f"/d/{people.dataset.slug}/images/"
+    for place in (gallery, f"{gallery}?state=rejected", f"/images/{image.pk}/like"):
+        page = people.client("reviewer").get(place).content.decode()
+        assert "badge-rejected" not in page
+        assert 'name="state"' not in page
+    assert f'href="{url}"' in people.client("reviewer").get(f"{gallery}?state=approved").text
+    assert "badge-rejected" in people.client("curator").get(gallery).content.decode()
+    make_decision(image, people.users["reviewer"], Verdict.SKIP)
+    assert "a bus" not in people.client("reviewer").get(url).content.decode()
     make_decision(image, people.users["reviewer"])
     assert "a bus" in people.client("reviewer").get(url).content.decode()
+    assert "badge-approved" in people.client("reviewer").get(gallery).content.decode()
 
 
 def test_scores_are_hidden_from_reviewers_until_they_have_decided(people: People) -> None:

@@ -10,8 +10,10 @@ import pytest
 
 from benchmarks.certificate_validity import (
     ORDERS,
+    Reviews,
     cohorts_failure_share,
     failure_share,
+    populations_of,
     true_failure_share,
 )
 from synthreview.review.certificate import (
@@ -291,6 +293,29 @@ def test_no_forecast_where_the_rate_is_at_the_target() -> None:
 def test_impossible_numbers_are_refused(population: int, target: float, alpha: float) -> None:
     with pytest.raises(ValueError, match=r"between 0 and 1|looks at"):
         running_bound([GOOD, GOOD], population=population, target=target, alpha=alpha)
+
+
+@pytest.mark.parametrize("removes", ["", "prompts", "bad", "good"])
+def test_the_simulation_looks_after_every_audit(removes: str) -> None:
+    """Side by side and at the end, it finds the stakes that looking each time would have shown."""
+    rng = np.random.default_rng(5)
+    bad = populations_of(90, 0.2, 5, rng)
+    reviews = Reviews(bad, ORDERS["by score"], 0.6, rng, removes)
+    shown: list[list[float]] = [[] for _ in bad]
+    for _ in range(60):
+        gone, counts = reviews.gone[:, :-1].copy(), reviews.count.copy()
+        for row, image in zip(*reviews.step(), strict=True):
+            looks = reviews.looks(row)[: counts[row] + 1]
+            assert looks[-1].is_bad == bad[row, image]
+            assert not gone[row, image]
+            if looks[-1].stream is Stream.AUDIT:
+                left = int(bad[row][~gone[row]].sum()) - int(bad[row, image])
+                history = History.of(looks, 90)
+                shown[row].append(stake_paths(history, fractions(history, 0.02), left)[-1])
+    for row, stakes in enumerate(shown):
+        assert len(stakes) > 15
+        np.testing.assert_allclose(reviews.stakes(row)[1], stakes)
+    assert bool((reviews.codes == 4).any()) == bool(removes)
 
 
 @pytest.mark.parametrize("order", ORDERS)

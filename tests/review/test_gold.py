@@ -214,7 +214,7 @@ def test_a_card_does_not_tell(
     share(dataset, 0.01)
     card = card_of(dataset, reviewer)
     assert card.slot.image == first
-    assert image in card.upcoming
+    assert image in queue.upcoming(dataset=dataset, reviewer=reviewer)
     services.record_decision(
         dataset=dataset, reviewer=reviewer, token=card.token, verdict="approve"
     )

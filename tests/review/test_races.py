@@ -77,9 +77,14 @@ def people_and_queue(
     return users, fresh, [image.pk for image in images]
 
 
-def at_once(rounds: int, *works: Callable[[int], Any]) -> list[list[Any]]:
-    """Do each work `rounds` times, all at the same moment; return what each gave, by work."""
-    barrier = threading.Barrier(len(works))
+def at_once(
+    rounds: int, *works: Callable[[int], Any], before: Callable[[int], Any] | None = None
+) -> list[list[Any]]:
+    """Do each work `rounds` times, all at the same moment; return what each gave, by work.
+
+    `before` is done by this thread before each round, while nobody else works.
+    """
+    barrier = threading.Barrier(len(works) + (before is not None))
 
     def repeat(work: Callable[[int], Any]) -> list[Any]:
         try:
@@ -87,6 +92,8 @@ def at_once(rounds: int, *works: Callable[[int], Any]) -> list[list[Any]]:
             for number in range(rounds):
                 barrier.wait(timeout=120)
                 given.append(work(number))
+                if before:
+                    barrier.wait(timeout=120)
             return given
         except BaseException:
             barrier.abort()
@@ -95,7 +102,16 @@ def at_once(rounds: int, *works: Callable[[int], Any]) -> list[list[Any]]:
             connection.close()
 
     with ThreadPoolExecutor(len(works)) as pool:
-        return list(pool.map(repeat, works))
+        given = pool.map(repeat, works)
+        try:
+            for number in range(rounds if before else 0):
+                before and before(number)
+                barrier.wait(timeout=120)
+                barrier.wait(timeout=120)
+        except BaseException:
+            barrier.abort()
+            raise
+        return list(given)
 
 
 def assert_sound(dataset: Dataset) -> None:
@@ -156,12 +172,12 @@ def test_a_thousand_pairs_on_one_image() -> None:
             if reviewer == rita:
                 ReviewSlot.objects.filter(image=images[number]).update(state=SlotState.WAITING)
             turns.wait(timeout=120)
-            card = queue.next_card(dataset=dataset, reviewer=reviewer, may_hold_one=False)
+            claim = queue.claim_next(dataset=dataset, reviewer=reviewer)
             turns.wait(timeout=120)
-            if card is None:
+            if claim is None:
                 return None
-            assert say(dataset, reviewer, card.token) != "late"
-            return card.slot.image_id
+            assert say(dataset, reviewer, claim.token) != "late"
+            return claim.image
 
         return claim_and_decide
 
@@ -182,9 +198,10 @@ def test_a_thousand_pairs_in_one_queue() -> None:
 
     def work(reviewer: User) -> Callable[[int], int]:
         def claim_and_decide(number: int) -> int:
-            (card,) = hand_out(dataset, reviewer, 1)
-            say(dataset, reviewer, card.token)
-            return card.slot.image_id
+            claim = queue.claim_next(dataset=dataset, reviewer=reviewer)
+            assert claim is not None
+            say(dataset, reviewer, claim.token)
+            return claim.image
 
         return claim_and_decide
 
@@ -286,8 +303,14 @@ def test_two_tabs_take_two_looks_of_two_images() -> None:
 
 def test_undone_and_changed_at_once_is_one_of_both() -> None:
     rounds = 150
-    (rita,), dataset, _ = people_and_queue(1, rounds)
-    said = [say(dataset, rita, hand_out(dataset, rita, 1)[0].token) for _ in range(1)]
+    (rita,), dataset, _ = people_and_queue(1, 2)
+    said: list[int] = []
+
+    def decide(number: int) -> None:
+        assert_sound(dataset)
+        card = queue.next_card(dataset=dataset, reviewer=rita)
+        assert card is not None
+        said.append(say(dataset, rita, card.token))
 
     def undo(number: int) -> bool:
         return services.undo(dataset=dataset, reviewer=rita) is not None
@@ -305,14 +328,9 @@ def test_undone_and_changed_at_once_is_one_of_both() -> None:
             return False
         return True
 
-    for _ in range(rounds):
-        (undone,), (changed,) = at_once(1, undo, change)
-        assert undone, "what was changed is undone, or what stood before"
-        assert_sound(dataset)
-        assert isinstance(changed, bool)
-        card = queue.next_card(dataset=dataset, reviewer=rita)
-        assert card is not None
-        said.append(say(dataset, rita, card.token))
+    undone, _ = at_once(rounds, undo, change, before=decide)
+    assert all(undone), "what was changed is undone, or what stood before"
+    assert_sound(dataset)
 
 
 # --- Leases, sweeper, whole prompts ------------------------------------------------------
@@ -405,7 +423,12 @@ def test_undo_and_export_in_one_moment_give_the_old_or_the_new_state() -> None:
     (rita,), dataset, _ = people_and_queue(1, 3)
     kept = hand_out(dataset, rita, 1)[0]
     say(dataset, rita, kept.token)
-    tokens: list[uuid.UUID] = []
+    decided: list[tuple[int, int]] = []
+
+    def decide(number: int) -> None:
+        card = queue.next_card(dataset=dataset, reviewer=rita)
+        assert card is not None
+        decided.append((card.slot.image_id, say(dataset, rita, card.token)))
 
     def undo(number: int) -> None:
         card = services.undo(dataset=dataset, reviewer=rita)
@@ -415,15 +438,11 @@ def test_undo_and_export_in_one_moment_give_the_old_or_the_new_state() -> None:
         made = frozen(dataset)
         return made.pk, made.item_count
 
-    for _ in range(rounds):
-        card = queue.next_card(dataset=dataset, reviewer=rita)
-        assert card is not None
-        said = say(dataset, rita, card.token)
-        _, [(pk, count)] = at_once(1, undo, export)
+    _, exports = at_once(rounds, undo, export, before=decide)
+    for (pk, count), (image, said) in zip(exports, decided, strict=True):
         items = ExportItem.objects.filter(export=pk)
         assert count == items.count()
         assert count in (1, 2)
         if count == 2:
-            assert items.filter(image=card.slot.image_id, decision=said).exists()
-        tokens.append(card.token)
+            assert items.filter(image=image, decision=said).exists()
     assert_sound(dataset)

@@ -129,7 +129,7 @@ def test_the_lowest_score_comes_first(dataset: Dataset, reviewer: User) -> None:
     images = queue(dataset, 6)
     card = card_of(dataset, reviewer)
     assert card.slot.image == images[0]
-    assert set(card.upcoming) == set(images[1:5])
+    assert set(hand_out.upcoming(dataset=dataset, reviewer=reviewer)) == set(images[1:5])
 
 
 def test_the_open_card_comes_back(dataset: Dataset, reviewer: User) -> None:

@@ -15,7 +15,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from synthreview.accounts.models import User
-from synthreview.catalog.models import Dataset
+from synthreview.catalog.models import Dataset, Membership
 from synthreview.catalog.permissions import Role
 from synthreview.catalog.services import set_role
 from synthreview.generation.models import CallInput, GeneratedImage, InputRole
@@ -30,7 +30,7 @@ from synthreview.review.models import (
     Surface,
     Verdict,
 )
-from synthreview.review.queue import free_expired, next_card
+from synthreview.review.queue import free_expired, next_card, upcoming
 from synthreview.review.sources import sources_of
 from synthreview.work.models import WorkState
 from tests.factories import (
@@ -239,7 +239,7 @@ def test_one_request_decides_and_brings_the_next_card(
     assert response.status_code == 200
     assert response.templates[0].name == "review/_card.html"
     assert response.context["card"].slot.image == second
-    assert response.context["card"].upcoming == [third]
+    assert upcoming(dataset=dataset, reviewer=reviewer) == [third]
     assert f'data-name="{second.label_class.name}"' in response.content.decode()
     decision = Decision.objects.get()
     assert (decision.image, decision.reviewer) == (first, reviewer)
@@ -618,3 +618,35 @@ def test_an_adversarial_image_is_asked_about_what_it_must_not_be(
     queue(dataset, 1, technique="adversarial", prompt=prompt)
     page = browser_of_reviewer.get(reverse("review", args=[dataset.slug]))
     assert "truly not a dog" in page.content.decode()
+
+
+# --- What is left, and for whom ----------------------------------------------------------
+
+
+def test_who_has_judged_all_they_may_hears_that_others_are_needed(
+    browser_of_reviewer: Client, dataset: Dataset, reviewer: User
+) -> None:
+    dataset.policy.reviews_per_image = 3
+    dataset.policy.save()
+    for _ in range(2):
+        make_review(make_image(dataset), looks=3)
+    for left in (2, 1):
+        page = browser_of_reviewer.get(f"/d/{dataset.slug}/review/").text
+        assert f'data-count="left">{left}<' in page
+        decide(browser_of_reviewer, dataset, token_of(browser_of_reviewer, dataset), "approve")
+    page = browser_of_reviewer.get(f"/d/{dataset.slug}/review/").text
+    assert "Nothing is left for you" in page
+    assert "4 looks wait for somebody else: each image is judged by 3 people" in page
+    assert "Ask whoever leads Things to add reviewers" in page
+    assert 'data-count="left">0<' in page
+
+
+def test_who_reached_the_daily_limit_hears_so(
+    browser_of_reviewer: Client, dataset: Dataset, reviewer: User
+) -> None:
+    Membership.objects.filter(user=reviewer).update(daily_limit=1)
+    queue(dataset, 2)
+    decide(browser_of_reviewer, dataset, token_of(browser_of_reviewer, dataset), "approve")
+    page = browser_of_reviewer.get(f"/d/{dataset.slug}/review/").text
+    assert "That was your share for today" in page
+    assert "Nothing is left" not in page
