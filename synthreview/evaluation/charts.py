@@ -7,10 +7,12 @@ from urllib.parse import urlencode
 
 from django.urls import reverse
 
+from synthreview.evaluation.arms import UNREVIEWED
 from synthreview.evaluation.models import Evaluation
 from synthreview.prompting.models import Prompt
 from synthreview.prompting.techniques import WRITTEN
 
+MINUS = "\N{MINUS SIGN}"
 SHADES = 10  # of a confusion matrix, as classes of the style sheet
 
 
@@ -42,6 +44,14 @@ def report_charts(evaluation: Evaluation) -> list[dict[str, Any]]:
                 }
                 for arm in one["arms"]
             ],
+            "unseen": next(
+                (
+                    _points_or_none(arm.get("against_real"))
+                    for arm in one["arms"]
+                    if arm["name"] == UNREVIEWED
+                ),
+                None,
+            ),
             "has_real": any(arm.get("against_real") for arm in one["arms"]),
         }
         for alias, one in evaluation.result["learners"].items()
@@ -100,7 +110,8 @@ def _percent(figure: list[float]) -> list[int]:
 
 
 def _points(figure: list[float]) -> list[str]:
-    return [f"{100 * number:+.1f}" for number in figure]
+    """Return points with their sign, a minus as long as the plus."""
+    return [f"{100 * number:+.1f}".replace("-", MINUS) for number in figure]
 
 
 def _points_or_none(figure: list[float] | None) -> list[str] | None:
