@@ -16,7 +16,7 @@ FIND_PYTHON = for p in "$(PYTHON)" python3 python3.13 python3.12 python3.11 pyth
     && break; p=; done; \
   [ -n "$$p" ] || { echo "Python 3.11 or newer is needed; PYTHON=/path/to/python3 names one" >&2; exit 1; }
 
-.PHONY: help demo demo-reset test test-faults lint lint-style lint-types lint-layers lint-templates lint-django format screenshots bench bench-painted bench-export bench-pipeline certificate-validity constraints
+.PHONY: help demo demo-reset test test-faults lint lint-style lint-types lint-layers lint-templates lint-django format screenshots bench bench-evaluation bench-painted bench-export bench-pipeline certificate-validity constraints
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -86,6 +86,9 @@ bench-painted: $(VENV)/.installed-dev  ## measure a key to the next image painte
 
 bench-export: $(VENV)/.installed-dev  ## measure exports against cp -r, and what reviewers feel of them; ARGS="--long" adds 100,000 images
 	@$(RUN) -m benchmarks.bench_export $(ARGS)
+
+bench-evaluation: $(VENV)/.installed-dev  ## measure what approved images gain and unreviewed ones cost, in the drawn world
+	@$(RUN) -m benchmarks.evaluation_gain $(ARGS)
 
 bench-pipeline: $(VENV)/.installed-dev  ## measure what the pipeline adds to an image; ARGS="--memory 10000" watches memory
 	@$(RUN) -m benchmarks.bench_pipeline $(ARGS)

@@ -306,7 +306,7 @@ def ended(process: subprocess.Popen[str]) -> dict[str, Any]:
     return told
 
 
-def bench_claims(folder: Path, count: int, rounds: int) -> list[str]:
+def bench_claims(folder: Path, count: int, rounds: int, queue: int) -> list[str]:
     """Compare reviews per second with and without an export beside them."""
     from benchmarks import bench_review
 
@@ -314,8 +314,8 @@ def bench_claims(folder: Path, count: int, rounds: int) -> list[str]:
     folder.chmod(0o755)
     rates: dict[bool, list[float]] = {False: [], True: []}
     with (
-        bench_review.database_urls("postgresql", "", folder, [SEEDED]) as urls,
-        bench_review.open_sites(urls, [SEEDED], folder) as (site,),
+        bench_review.database_urls("postgresql", "", folder, [queue]) as urls,
+        bench_review.open_sites(urls, [queue], folder) as (site,),
     ):
         site.manage(APPROVE.format(count=count, size=IMAGE_BYTES))
         clients = site.clients(REVIEWERS)
@@ -385,6 +385,7 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=10_000)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--parts", default="writing,memory,claims")
+    parser.add_argument("--queue", type=int, default=SEEDED, help="images before the reviewers")
     parser.add_argument("--long", action="store_true", help="the whole job over 100,000 as well")
     parser.add_argument("--one", help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
@@ -402,7 +403,7 @@ def main() -> None:
             elif part == "memory":
                 missed += bench_memory(folder, options.images, 10 * options.images)
             elif part == "claims":
-                missed += bench_claims(folder, options.images, options.rounds)
+                missed += bench_claims(folder, options.images, options.rounds, options.queue)
             elif part == "whole":
                 missed += bench_whole(folder, 10 * options.images)
         finally:

@@ -205,6 +205,7 @@ def test_datasets_are_those_that_one_may_see(people: People) -> None:
         "slug": "traffic",
         "name": "Traffic",
         "description": "",
+        "licence": "",
         "may": ["review", "view"],
     }
     assert people.client("stranger").get("/api/datasets").json() == []

@@ -31,6 +31,7 @@ class DatasetOut(Schema):
     slug: str
     name: str
     description: str
+    licence: str
     may: list[str]
 
 
@@ -72,6 +73,7 @@ def _facts(dataset: Dataset, may: frozenset[Action]) -> dict[str, Any]:
         "slug": dataset.slug,
         "name": dataset.name,
         "description": dataset.description,
+        "licence": dataset.licence,
         "may": sorted(may),
     }
 

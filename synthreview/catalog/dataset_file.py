@@ -72,6 +72,7 @@ DATASET_KEYS: dict[str, tuple[type, bool]] = {
     "name": (str, True),
     "slug": (str, True),
     "description": (str, False),
+    "licence": (str, False),
     "policy": (dict, False),
     "classes": (list, True),
     "axes": (list, False),
@@ -146,7 +147,7 @@ class _Reader:
             self.axis(row, f"axes[{i}]", known) for i, row in self.rows(table, "axes", needed=False)
         )
         self.check_distinct([axis.name for axis in axes], "axes")
-        given = {key: table[key] for key in ("description",) if key in table}
+        given = {key: table[key] for key in ("description", "licence") if key in table}
         return DatasetSpec(table["name"].strip(), slug, given, policy, classes, axes)
 
     def label_class(self, table: Any, where: str) -> ClassSpec:

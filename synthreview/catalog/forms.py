@@ -10,6 +10,7 @@ from django.core.validators import MaxValueValidator, MinValueValidator, RegexVa
 from synthreview.accounts.models import User
 from synthreview.catalog.models import Axis, AxisValue, Dataset, LabelClass, QualityPolicy
 from synthreview.catalog.permissions import Role
+from synthreview.lib.licences import KNOWN
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -60,10 +61,19 @@ class ClassesField(forms.ModelMultipleChoiceField):  # type: ignore[type-arg]
 class DatasetForm(forms.ModelForm):  # type: ignore[type-arg]
     class Meta:
         model = Dataset
-        fields = ("name", "description")
-        widgets = {"description": forms.Textarea(attrs={"rows": 3})}
-        help_texts = {"description": "What the images are for. It goes into every export."}
+        fields = ("name", "description", "licence")
+        widgets = {
+            "description": forms.Textarea(attrs={"rows": 3}),
+            "licence": forms.TextInput(attrs={"list": "licences"}),
+        }
+        help_texts = {
+            "description": "What the images are for. It goes into every export.",
+            "licence": "Under which terms the images leave: one of the list, such as cc-by-4.0, or "
+            "your own words. It goes into every export; terms of the generators may set limits.",
+        }
         error_messages = {"name": {"unique": "There is a dataset of this name already."}}
+
+    licences = tuple(KNOWN.values())
 
 
 class PolicyForm(forms.ModelForm):  # type: ignore[type-arg]

@@ -211,11 +211,17 @@ def readable(name: str) -> str:
 
 
 def match_classes(
-    dataset: Dataset, names: Iterable[str], *, create: bool, report: Report
+    dataset: Dataset,
+    names: Iterable[str],
+    *,
+    create: bool,
+    report: Report,
+    hint: str = "Rename it, or add the class first.",
 ) -> dict[str, LabelClass]:
     """Return the class of each name; names, slugs and synonyms count, in any case.
 
-    Raises CannotImportError for a name that none has, unless `create` makes it one.
+    Raises CannotImportError for a name that none has, with the `hint` what to do, unless `create`
+    makes it one.
     """
     classes = list(dataset.classes.all())
     known: dict[str, LabelClass] = {}
@@ -226,7 +232,7 @@ def match_classes(
         there = ", ".join(sorted(row.name for row in classes)) or "none yet"
         raise CannotImportError(
             f"No class is called {', '.join(map(repr, unknown[:5]))}; {dataset.name} has: {there}. "
-            "Rename it, or let --create-classes make it."
+            f"{hint}"
         )
     if too_long := [name for name in unknown if len(name) > 120]:
         raise CannotImportError(f"{too_long[0][:40]!r}…: a class has at most 120 characters.")

@@ -35,11 +35,15 @@ class DatasetQuerySet(models.QuerySet["Dataset"]):
 
 
 class Dataset(models.Model):
-    """One set of classes that is being filled with reviewed images."""
+    """One set of classes that is being filled with reviewed images.
+
+    `licence` is what its exports say, a key of lib.licences.KNOWN or the curator's own words.
+    """
 
     name = models.CharField(max_length=120, unique=True, validators=[no_null])
     slug = models.SlugField(max_length=60, unique=True)
     description = models.TextField(blank=True, max_length=4000, validators=[no_null])
+    licence = models.CharField(blank=True, max_length=200, validators=[no_null])
     created_at = models.DateTimeField(auto_now_add=True)
     created_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"

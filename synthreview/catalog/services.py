@@ -48,11 +48,13 @@ def unique_slug(name: str, taken: Iterable[str]) -> str:
 
 
 @transaction.atomic
-def create_dataset(*, name: str, description: str = "", created_by: User | None = None) -> Dataset:
+def create_dataset(
+    *, name: str, description: str = "", licence: str = "", created_by: User | None = None
+) -> Dataset:
     """Make a dataset with its policy; who makes it becomes its admin."""
     slug = unique_slug(name, Dataset.objects.values_list("slug", flat=True))
     dataset = Dataset.objects.create(
-        name=name, slug=slug, description=description, created_by=created_by
+        name=name, slug=slug, description=description, licence=licence, created_by=created_by
     )
     QualityPolicy.objects.create(dataset=dataset)
     record(Act.DATASET_MADE, dataset, dataset=dataset.pk, after=facts(dataset), by=created_by)

@@ -51,7 +51,7 @@ def dataset_settings(request: HttpRequest, slug: str) -> HttpResponse:
             messages.success(request, "Saved.")
             return redirect("dataset-settings", dataset.slug)
     if form.is_bound:
-        dataset.refresh_from_db(fields=["name", "description"])  # the page shows what holds
+        dataset.refresh_from_db(fields=list(form.Meta.fields))  # the page shows what holds
     context |= {"form": form, "policy_form": policy_form}
     return render(request, "catalog/settings.html", context)
 

@@ -7,8 +7,12 @@ from urllib.parse import urlencode
 
 from django.urls import reverse
 
+from synthreview.evaluation.arms import UNREVIEWED
 from synthreview.evaluation.models import Evaluation
+from synthreview.prompting.models import Prompt
+from synthreview.prompting.techniques import WRITTEN
 
+MINUS = "\N{MINUS SIGN}"
 SHADES = 10  # of a confusion matrix, as classes of the style sheet
 
 
@@ -33,23 +37,46 @@ def report_charts(evaluation: Evaluation) -> list[dict[str, Any]]:
                 row | {"percent": _percent(row["accuracy"])} for row in _full_arm(one)["groups"]
             ],
             "against": [
-                {"title": arm["title"], "points": _points(arm["against_full"])}
+                {
+                    "title": arm["title"],
+                    "full": _points_or_none(arm["against_full"]),
+                    "real": _points_or_none(arm.get("against_real")),  # older reports have none
+                }
                 for arm in one["arms"]
-                if arm["against_full"]
             ],
+            "unseen": next(
+                (
+                    _points_or_none(arm.get("against_real"))
+                    for arm in one["arms"]
+                    if arm["name"] == UNREVIEWED
+                ),
+                None,
+            ),
+            "has_real": any(arm.get("against_real") for arm in one["arms"]),
         }
         for alias, one in evaluation.result["learners"].items()
     ]
 
 
 def needs_table(evaluation: Evaluation) -> list[dict[str, Any]]:
-    """Return where more is needed, each with the address of the studio, its fields filled in."""
+    """Return where more is needed, each with the address of the studio, its fields filled in.
+
+    A class with approved captions also has that of a planned run.
+    """
     keys = evaluation.result["class_keys"]
-    studio = reverse("prompts-write", args=[evaluation.dataset.slug])
+    slug = evaluation.dataset.slug
+    studio, run = reverse("prompts-write", args=[slug]), reverse("run-new", args=[slug])
+    approved = Prompt.objects.approved().filter(dataset=evaluation.dataset, technique__in=WRITTEN)
+    drawable = set(approved.order_by().values_list("label_class", flat=True).distinct())
     return [
         need
         | {
             "url": f"{studio}?{urlencode(_wish(need, keys))}",
+            "run_url": (
+                f"{run}?{urlencode({'classes': keys[need['name']], 'count': need['draw']})}"
+                if need["kind"] == "class" and keys[need["name"]] in drawable
+                else ""
+            ),
             "gain": 100 * need["gain"],
             "percent": _percent(need["wrong"]),
         }
@@ -83,7 +110,12 @@ def _percent(figure: list[float]) -> list[int]:
 
 
 def _points(figure: list[float]) -> list[str]:
-    return [f"{100 * number:+.1f}" for number in figure]
+    """Return points with their sign, a minus as long as the plus."""
+    return [f"{100 * number:+.1f}".replace("-", MINUS) for number in figure]
+
+
+def _points_or_none(figure: list[float] | None) -> list[str] | None:
+    return _points(figure) if figure else None
 
 
 def since_table(evaluation: Evaluation) -> dict[str, Any] | None:
@@ -91,10 +123,7 @@ def since_table(evaluation: Evaluation) -> dict[str, Any] | None:
     since: dict[str, Any] | None = evaluation.result["since"]
     if since is None:
         return None
-    needs = [
-        need | {"points": _points(need["difference"]) if need["difference"] else None}
-        for need in since["needs"]
-    ]
+    needs = [need | {"points": _points_or_none(need["difference"])} for need in since["needs"]]
     return since | {"points": _points(since["difference"]), "needs": needs}
 
 

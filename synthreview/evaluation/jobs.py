@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
+from django.db import transaction
 
 from synthreview.catalog.models import Axis
 from synthreview.evaluation.arms import Arm, arms_of, full_arm, training_part
@@ -23,8 +24,9 @@ from synthreview.evaluation.models import Evaluation, Phase, Trial
 from synthreview.evaluation.needs import Seen, Stock, needs_of, since_of
 from synthreview.evaluation.pictures import PLAIN, View, small_pixels, views_of
 from synthreview.evaluation.reporting import Groups, Judged, report_of
-from synthreview.evaluation.services import learner
+from synthreview.evaluation.services import card_line, learner
 from synthreview.evaluation.stocks import stocks_of
+from synthreview.export.services import say_on_cards
 from synthreview.lib.images import BadImageError
 from synthreview.scoring.models import MAIN_SCORER
 from synthreview.scoring.scorers.base import ScorerError
@@ -33,6 +35,7 @@ from synthreview.work.models import WorkState
 
 logger = logging.getLogger(__name__)
 LEASE_S = 600
+CARD_HEADING = "Tried on real images"
 NOTE_EVERY_S = 1.0
 
 
@@ -47,8 +50,7 @@ def evaluate(evaluation_pk: int) -> None:
         return
     work = Evaluation.objects.select_related("dataset").get(pk=evaluation_pk)
     try:
-        result = _Worker(work, token).result()
-        Evaluation.objects.settle(evaluation_pk, token, WorkState.DONE, result=result)
+        _finish(work, token, _Worker(work, token).result())
     except LeaseLostError:
         return
     except (CannotEvaluateError, LearnerError, ScorerError) as error:  # no try ends otherwise
@@ -62,6 +64,14 @@ def evaluate(evaluation_pk: int) -> None:
         logger.exception("Evaluation %s broke off", evaluation_pk)
         said = f"{type(error).__name__}: {error}"
         Evaluation.objects.settle(evaluation_pk, token, WorkState.FAILED, error=said)
+
+
+def _finish(work: Evaluation, token: uuid.UUID, result: dict[str, Any]) -> None:
+    """End it DONE, and have the dataset's next exports say on their cards what was found."""
+    with transaction.atomic():
+        if Evaluation.objects.settle(work.pk, token, WorkState.DONE, result=result):
+            work.refresh_from_db(fields=["settled_at", "result"])
+            say_on_cards(dataset=work.dataset, heading=CARD_HEADING, text=card_line(work))
 
 
 class _Worker:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from synthreview.evaluation.arms import Arm, base_and_main, full_arm
+from synthreview.evaluation.arms import REAL, Arm, base_and_main, full_arm
 from synthreview.evaluation.frozen import Frozen
 from synthreview.evaluation.measuring import (
     Estimate,
@@ -57,7 +57,10 @@ def report_of(
     right = {one.arm.name: _right(one, PLAIN, labels)[:, tested] for one in judged}
     shown = [
         _arm_facts(one, frozen, labels, tested, groups)
-        | {"against_full": _against(right, one.arm.name, full.name)}
+        | {
+            "against_full": _against(right, one.arm.name, full.name),
+            "against_real": _against(right, one.arm.name, REAL),
+        }
         for one in judged
     ]
     base, main = base_and_main(arms)
@@ -80,9 +83,12 @@ def _right(one: Judged, view: str, labels: npt.NDArray[np.int64]) -> npt.NDArray
 
 
 def _against(
-    right: Mapping[str, npt.NDArray[np.float64]], name: str, full: str
+    right: Mapping[str, npt.NDArray[np.float64]], name: str, base: str
 ) -> list[float] | None:
-    return None if name == full else difference_of(right[name], right[full]).rounded()
+    """Return an arm's difference to another; None where that is itself, or not there."""
+    if name == base or base not in right:
+        return None
+    return difference_of(right[name], right[base]).rounded()
 
 
 def _arm_facts(

@@ -171,12 +171,12 @@ def stop_evaluation(evaluation: Evaluation) -> bool:
     return bool(stopped)
 
 
-def card_line(dataset: Dataset) -> str:
-    """Return the sentence for the dataset's card from its newest evaluation; empty before one."""
-    newest = Evaluation.objects.filter(dataset=dataset, state=WorkState.DONE).first()
-    if newest is None or newest.settled_at is None:
+def card_line(evaluation: Evaluation) -> str:
+    """Return the sentence for the dataset's card; empty where the evaluation has no result."""
+    if evaluation.settled_at is None or not evaluation.result:
         return ""
-    return card_sentence(newest.result, newest.number, newest.settled_at.date().isoformat())
+    day = evaluation.settled_at.date().isoformat()
+    return card_sentence(evaluation.result, evaluation.number, day)
 
 
 def report_of(evaluation: Evaluation) -> dict[str, Any]:
@@ -196,11 +196,7 @@ def report_of(evaluation: Evaluation) -> dict[str, Any]:
         "scorer": str(evaluation.version) if evaluation.version else None,
         "counts": evaluation.counts,
         "result": evaluation.result,
-        "card": (
-            card_sentence(evaluation.result, evaluation.number, settled.date().isoformat())
-            if settled and evaluation.result
-            else ""
-        ),
+        "card": card_line(evaluation),
     }
 
 

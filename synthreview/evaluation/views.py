@@ -19,7 +19,6 @@ from synthreview.evaluation import services
 from synthreview.evaluation.charts import needs_table, report_charts, since_table
 from synthreview.evaluation.forms import EvaluationForm
 from synthreview.evaluation.models import Evaluation
-from synthreview.evaluation.reporting import card_sentence
 from synthreview.scoring.models import ScorerVersion
 from synthreview.work.models import WorkState
 from synthreview.work.services import retry as retry_work
@@ -78,11 +77,7 @@ def evaluation(request: HttpRequest, slug: str, number: int) -> HttpResponse:
             "counts": found.counts,
             "needs": needs_table(found),
             "since": since_table(found),
-            "card_line": card_sentence(
-                found.result, found.number, found.settled_at.date().isoformat()
-            )
-            if found.settled_at
-            else "",
+            "card_line": services.card_line(found),
             "notice": services.scorer_notice(found.version),
         }
     response = render(request, "evaluation/detail.html", context)

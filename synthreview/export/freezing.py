@@ -20,7 +20,7 @@ from synthreview.export.collecting import (
     running_promise,
 )
 from synthreview.export.frozen_list import read_list, write_list
-from synthreview.export.models import Export, ExportItem, Omission, OmissionReason
+from synthreview.export.models import CardLine, Export, ExportItem, Omission, OmissionReason
 from synthreview.export.records import list_rows
 from synthreview.export.services import (
     NothingApprovedError,
@@ -223,6 +223,8 @@ def facts_of(export: Export) -> ExportFacts:
         cost=_cost_of(export, images_usd),
         certificate=export.facts.get("certificate", {}),
         signature=export.facts.get("signature", {}),
+        licence=dataset.licence,
+        findings=dict(CardLine.objects.filter(dataset=dataset).values_list("heading", "text")),
     )
 
 

@@ -255,3 +255,27 @@ class Omission(models.Model):
 
     def __str__(self) -> str:
         return f"{self.image_id} left out of {self.export_id}"
+
+
+class CardLine(models.Model):
+    """A sentence that a later stage has the cards of the dataset's next exports say: its newest.
+
+    `heading` is what it stands under, one line each. What is frozen keeps what it said.
+    """
+
+    dataset = models.ForeignKey(Dataset, on_delete=models.CASCADE, related_name="+")
+    heading = models.CharField(max_length=80)
+    text = models.TextField()
+
+    class Meta:
+        ordering = ["dataset", "heading"]
+        constraints = [
+            models.UniqueConstraint(fields=["dataset", "heading"], name="export_cardline_once"),
+            models.CheckConstraint(
+                name="export_cardline_is_whole",
+                condition=~models.Q(heading="") & ~models.Q(text=""),
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.heading} of {self.dataset}"

@@ -16,7 +16,7 @@ from synthreview.catalog.models import Dataset
 from synthreview.catalog.storage import blobs
 from synthreview.export.collecting import EVERYTHING, Selection, SelectionError, promise_of
 from synthreview.export.frozen_list import read_list
-from synthreview.export.models import Export, Package
+from synthreview.export.models import CardLine, Export, Package
 from synthreview.export.splits import SPLITS, Wish
 from synthreview.export.writers.base import ExportEntry
 from synthreview.export.writers.encoding import EncodingError, parse_encoding
@@ -64,6 +64,11 @@ class Form:
 
     def as_json(self) -> dict[str, str]:
         return {"format": self.format, "encoding": self.encoding}
+
+
+def say_on_cards(*, dataset: Dataset, heading: str, text: str) -> None:
+    """Have the cards of exports that are frozen from now on say this, in place of the last."""
+    CardLine.objects.update_or_create(dataset=dataset, heading=heading, defaults={"text": text})
 
 
 @transaction.atomic

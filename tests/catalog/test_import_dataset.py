@@ -21,6 +21,7 @@ SMALL = """
 name = "Pets"
 slug = "pets"
 description = "Cats and dogs."
+licence = "cc-by-4.0"
 
 [policy]
 target_error = 0.05
@@ -63,6 +64,7 @@ def test_it_makes_the_dataset(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     assert answer["created"] is True
     dataset = Dataset.objects.get()
     assert (dataset.name, dataset.description) == ("Pets", "Cats and dogs.")
+    assert dataset.licence == "cc-by-4.0"
     assert (dataset.policy.target_error, dataset.policy.reviews_per_image) == (0.05, 2)
     assert dataset.policy.confidence == 0.95  # not in the file: the usual
     cat, dog = dataset.classes.all()
@@ -125,7 +127,7 @@ def test_an_unknown_owner_stops_it(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "words"),
     [
-        ("slug =", "slugg =", "slugg: no such key; allowed: name, slug, description, policy"),
+        ("slug =", "slugg =", "slugg: no such key; allowed: name, slug, description, licence"),
         ('slug = "pets"', "", "slug: is missing and must be a text"),
         ('slug = "pets"', 'slug = "My Pets"', "slug: 'My Pets': allowed are a-z"),
         ('"Pets"', "7", "name: must be a text, not 7"),

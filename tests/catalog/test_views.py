@@ -36,7 +36,11 @@ def values_of(people: People, name: str) -> list[tuple[str, str]]:
 
 
 def test_who_makes_a_dataset_becomes_its_admin(people: People) -> None:
-    response = people.client("stranger").post("/datasets/new", {"name": "Signs"})
+    form = people.client("stranger").get("/datasets/new").content.decode()
+    assert '<option value="cc-by-4.0">' in form
+    fields = {"name": "Signs", "licence": "cc-by-4.0"}
+    response = people.client("stranger").post("/datasets/new", fields)
+    assert Dataset.objects.get(slug="signs").licence == "cc-by-4.0"
     assert response.url == "/d/signs/settings/classes/new"
     assert Membership.objects.get(dataset__slug="signs").role == Role.ADMIN
 

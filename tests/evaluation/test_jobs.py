@@ -20,9 +20,11 @@ from synthreview.evaluation.services import (
     start_evaluation,
     stop_evaluation,
 )
+from synthreview.export.models import CardLine
 from synthreview.work.models import WorkState
 from synthreview.work.services import take_back_overdue
 from tests.evaluation.worlds import ColourScorer, add_drawn, add_real, colour_scorer, fill
+from tests.export.frozen import frozen
 from tests.people import People, make_people
 
 pytestmark = pytest.mark.django_db
@@ -74,6 +76,8 @@ def test_it_tells_good_images_from_wrong_ones(filled: People) -> None:
     assert by_name["unreviewed"]["accuracy"][0] < 0.5
     review = found.result["learners"]["probe"]["review"]
     assert review["kind"] == "helps"
+    assert by_name["unreviewed"]["against_real"][2] < 0  # worse than the real images alone
+    assert by_name["real"]["against_real"] is None
     assert review["difference"][1] > 0.3
 
 
@@ -82,7 +86,11 @@ def test_it_says_plainly_that_nothing_is_gained(filled: People) -> None:
     probe = found.result["learners"]["probe"]
     assert probe["verdict"] == "unclear"  # the real images alone name all of them rightly
     assert probe["sentence"].startswith("No difference is shown")
-    assert card_line(filled.dataset).startswith("Evaluation 1 (")
+    export = frozen(filled.dataset)
+    assert export.facts["findings"] == {"Tried on real images": card_line(found)}
+    assert card_line(found).startswith("Evaluation 1 (")
+    again = evaluated(filled)
+    assert "Evaluation 2 (" in CardLine.objects.get().text == card_line(again)
 
 
 def test_it_says_plainly_that_the_images_do_harm(people: People) -> None:

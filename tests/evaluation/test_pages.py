@@ -19,7 +19,7 @@ from synthreview.evaluation import jobs, services
 from synthreview.evaluation.models import Evaluation
 from synthreview.evaluation.services import start_evaluation
 from synthreview.work.models import WorkState
-from tests.evaluation.worlds import COLOURS, colour_png, colour_scorer, fill
+from tests.evaluation.worlds import COLOURS, add_drawn, colour_png, colour_scorer, fill
 from tests.people import People, make_people
 
 pytestmark = pytest.mark.django_db
@@ -104,6 +104,21 @@ def test_the_report_says_what_was_found(filled: People) -> None:
     report = json.loads(response.content)
     assert report["result"]["learners"]["probe"]["full"] == "both"
     assert "curator" not in response.content.decode()  # no person leaves the house
+
+
+def test_a_need_leads_to_captions_and_to_a_planned_run(filled: People) -> None:
+    # Approved by mistake: most images of each class are in the other's colour.
+    for label_class, colour in zip(filled.dataset.classes.all(), reversed(COLOURS), strict=True):
+        add_drawn(label_class, colour, 20, approver=filled.users["reviewer"])
+    done(filled)
+    need = filled.client("curator").get(ONE).context["needs"][0]
+    assert need["kind"] == "class"
+    assert f"count={need['draw']}" in need["url"]
+    planned = filled.client("curator").get(need["run_url"]).context["form"]
+    key = filled.dataset.classes.get(name=need["name"]).pk
+    assert list(planned.initial["classes"]) == [str(key)]
+    assert planned.initial["count"] == str(need["draw"])
+    assert "Plan a run" not in text_of(filled.client("viewer").get(ONE))
 
 
 def test_htmx_reloads_the_page_once_it_has_ended(filled: People) -> None:
@@ -208,6 +223,18 @@ def test_an_image_in_both_folders_stays_a_test_image(people: People, tmp_path: P
         call_command("evaluate", "traffic", "--test", str(test), "--train", str(test), stderr=err)
     assert "one use only" in err.getvalue()
     assert set(ReferenceImage.objects.values_list("use", flat=True)) == {ReferenceUse.TEST}
+
+
+def test_a_wrong_layout_is_told_before_anything_comes_in(people: People, tmp_path: Path) -> None:
+    flat = tmp_path / "flat"
+    flat.mkdir()
+    (flat / "car.png").write_bytes(colour_png(COLOURS[0]))
+    with pytest.raises(CommandError, match="put each class into its own"):
+        call_command("evaluate", "traffic", "--test", str(flat))
+    write_folder(tmp_path / "splits" / "train", 1)
+    with pytest.raises(CommandError, match="'train'; Traffic has: car, umbrella"):
+        call_command("evaluate", "traffic", "--test", str(tmp_path / "splits"))
+    assert not ReferenceImage.objects.exists()
 
 
 @pytest.mark.parametrize(

@@ -78,8 +78,35 @@ def test_the_hub_reads_the_cards_head(tmp_path: Path) -> None:
     assert head["task_categories"] == ["image-classification"]
     assert head["annotations_creators"] == ["expert-generated"]
     assert head["size_categories"] == ["n<1K"]
+    assert (head["license"], "license_name" in head) == ("cc-by-4.0", False)
     (config,) = head["configs"]
     assert [one["split"] for one in config["data_files"]] == ["train", "test"]
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        ("", {}),
+        ("cc0-1.0", {"license": "cc0-1.0"}),
+        ("House use only", {"license": "other", "license_name": "house-use-only"}),
+        (
+            "Ours: see https://example.org/terms.",
+            {
+                "license": "other",
+                "license_name": "ours-see-https-example.org-terms",
+                "license_link": "https://example.org/terms",
+            },
+        ),
+        ("x\nlicense: mit", {"license": "other", "license_name": "x-license-mit"}),
+    ],
+)
+def test_the_hub_reads_the_licence(said: str, told: dict[str, str]) -> None:
+    from huggingface_hub import DatasetCard
+
+    text = card_text(facts(licence=said), LAYOUT)
+    head = DatasetCard(text).data.to_dict()
+    assert {key: value for key, value in head.items() if key.startswith("license")} == told
+    assert ("## Licence" in text) == bool(said)
 
 
 def test_the_card_says_what_the_images_show_and_cost() -> None:
@@ -88,6 +115,7 @@ def test_the_card_says_what_the_images_show_and_cost() -> None:
     assert "| colour | images |\n|---|---:|\n| röd | 2 |" in text
     assert "Drawing these images cost 0.08 US dollars." in text
     assert "0.10 dollars for 5 images: 0.0250 for each exported one" in text
+    assert "## Tried on real images\n\nEvaluation 1: they help." in text
 
 
 def test_long_tables_are_cut_and_say_so() -> None:
@@ -136,6 +164,7 @@ def test_croissant_is_valid_and_its_records_are_the_manifests(
     assert not issues.errors
     told = json.loads((folder / "croissant.json").read_text(encoding="utf-8"))
     assert told["conformsTo"][0] == "http://mlcommons.org/croissant/1.1"
+    assert opened.metadata.license == ["https://creativecommons.org/licenses/by/4.0/"]
     rows = [json.loads(line) for line in (folder / "manifest.jsonl").read_text().splitlines()]
     found = list(opened.records("images"))
     assert [text_of(one["images/sha256"]) for one in found] == [row["sha256"] for row in rows]
@@ -159,6 +188,7 @@ def test_the_datasheet_answers_what_is_known_and_asks_the_rest() -> None:
     assert "4: Auto (car) 2, umbrella 2." in text
     assert "Label error: not certified." in text
     assert "1 images were looked at by nobody" in text
+    assert "**Under which licence?** CC BY 4.0" in text
     assert text.count("To be answered by whoever publishes it.") == 4
 
 

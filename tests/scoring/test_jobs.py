@@ -294,7 +294,7 @@ def test_from_what_a_judge_reads_is_part_of_what_it_is(
     monkeypatch.setattr(red, "side_px", 224)
     scorer.cache_clear()
     register.cache_clear()
-    assert register().preprocessing == "none; from 320/1280 px JPEG 90, Hamming"
+    assert register().preprocessing == "none; from 320/1280 px JPEG 90, box and Hamming"
 
 
 def test_an_old_model_stays_in_force_until_the_new_one_has_covered_the_dataset(

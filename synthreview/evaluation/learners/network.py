@@ -26,7 +26,12 @@ BATCH: Final = 32
 RATE: Final = 1e-3  # of AdamW, at its height
 RATE_FROM_WEIGHTS: Final = 3e-4
 DECAY: Final = 0.05
-SHIFT: Final = 0.125  # of the side: how far a picture is moved at most
+# How far a picture is changed by lot before each step: what a camera changes and a class does not.
+SHIFT: Final = 0.125  # of the side
+TURN_DEGREES: Final = 12.0
+ZOOM: Final = (0.75, 1.1)  # of the side that is seen
+LIGHT: Final = (0.6, 1.4)  # times every colour
+TINT: Final = (0.85, 1.15)  # times each colour by itself
 SMOOTHING: Final = 0.1
 BEAT_S: Final = 2.0
 
@@ -36,6 +41,7 @@ class SmallNetwork:
 
     Args:
         weights: a folder with timm's config.json and model.safetensors; empty: random weights.
+        architecture: timm's name of a model that starts from random weights.
         side_px: side of the pictures.
         steps: of `BATCH` pictures each.
         threads: CPU threads of torch; None leaves them alone.
@@ -49,6 +55,7 @@ class SmallNetwork:
         self,
         *,
         weights: str = "",
+        architecture: str = ARCHITECTURE,
         side_px: int = 64,
         steps: int = 240,
         threads: int | None = None,
@@ -56,6 +63,7 @@ class SmallNetwork:
     ) -> None:
         self.side_px = side_px
         self._weights = weights
+        self._architecture = architecture
         self._steps = steps
         self._threads = threads
         self._device = device
@@ -63,10 +71,10 @@ class SmallNetwork:
     def describe(self) -> str:
         """Say what it trains and from what start. Raises LearnerError."""
         start = self._folder().name if self._weights else ""
-        model = f"the weights in {start}" if start else f"{ARCHITECTURE} from random weights"
+        model = f"the weights in {start}" if start else f"{self._architecture} from random weights"
         return (
             f"A timm network, {model}, all of it trained: {self._steps} steps of {BATCH} pictures "
-            f"of {self.side_px} × {self.side_px} pixels, mirrored and moved by lot."
+            f"of {self.side_px} × {self.side_px} pixels, mirrored, moved, turned and lit by lot."
         )
 
     def _folder(self) -> Path:
@@ -94,7 +102,7 @@ class SmallNetwork:
         import timm
 
         if not self._weights:
-            return timm.create_model(ARCHITECTURE, pretrained=False, num_classes=class_count)
+            return self._untrained(class_count)
         try:
             return timm.create_model(
                 f"local-dir:{self._folder()}", pretrained=True, num_classes=class_count
@@ -103,6 +111,16 @@ class SmallNetwork:
             said = " ".join(str(error).split())[:200]
             raise LearnerError(
                 f"The weights cannot be loaded (SYNTHREVIEW_TIMM): {said}"
+            ) from error
+
+    def _untrained(self, class_count: int) -> Any:
+        import timm
+
+        try:
+            return timm.create_model(self._architecture, pretrained=False, num_classes=class_count)
+        except RuntimeError as error:
+            raise LearnerError(
+                f"timm knows no model {self._architecture!r} (SYNTHREVIEW_TIMM_OPTIONS)."
             ) from error
 
     def _train(self, model: Any, task: Task, on_step: OnStep) -> None:
@@ -123,7 +141,7 @@ class SmallNetwork:
                 on_step()
                 next_beat = time.monotonic() + BEAT_S
             chosen = draw(BATCH)
-            pictures = _tensor(_moved(task.train[chosen], rng), self._device)
+            pictures = _centred(_varied(_tensor(task.train[chosen], self._device), rng))
             labels = torch.from_numpy(task.labels[chosen]).to(self._device)
             optimizer.zero_grad()
             loss_of(model(pictures), labels).backward()
@@ -138,7 +156,8 @@ class SmallNetwork:
         with torch.inference_mode():
             for start in range(0, len(rows), 4 * BATCH):
                 part = rows[start : start + 4 * BATCH]
-                logits = model(_tensor(part, self._device))[:, torch.from_numpy(known)]
+                pictures = _centred(_tensor(part, self._device))
+                logits = model(pictures)[:, torch.from_numpy(known)]
                 found = torch.softmax(logits.float(), dim=1).cpu().numpy()
                 chances[start : start + len(part), known] = found
         return chances
@@ -152,28 +171,40 @@ def _even_draws(labels: IntArray, rng: np.random.Generator) -> Any:
     return lambda count: rng.choice(len(labels), count, p=weights)
 
 
-def _moved(pictures: Inputs, rng: np.random.Generator) -> Inputs:
-    """Return the pictures (B, S, S, 3) mirrored by lot, and moved with their edge repeated."""
-    side = pictures.shape[1]
-    reach = max(1, round(side * SHIFT))
-    padded = np.pad(pictures, ((0, 0), (reach, reach), (reach, reach), (0, 0)), mode="edge")
-    moved = np.empty_like(pictures)
-    for number, (top, left, flip) in enumerate(
-        zip(
-            rng.integers(0, 2 * reach + 1, len(pictures)),
-            rng.integers(0, 2 * reach + 1, len(pictures)),
-            rng.random(len(pictures)) < 0.5,
-            strict=True,
-        )
-    ):
-        one = padded[number, top : top + side, left : left + side]
-        moved[number] = one[:, ::-1] if flip else one
-    return moved
+def _varied(pictures: Any, rng: np.random.Generator) -> Any:
+    """Return the pictures (B, 3, S, S) each turned, moved, scaled, mirrored and lit by lot.
+
+    The edge is repeated where a picture is moved out of itself.
+    """
+    import torch
+    from torch.nn import functional
+
+    count = len(pictures)
+    turn = np.radians(rng.uniform(-TURN_DEGREES, TURN_DEGREES, count))
+    size = rng.uniform(*ZOOM, count)
+    flip = np.where(rng.random(count) < 0.5, -1.0, 1.0)
+    place = np.empty((count, 2, 3), dtype=np.float32)
+    place[:, 0, 0], place[:, 0, 1] = flip * size * np.cos(turn), -size * np.sin(turn)
+    place[:, 1, 0], place[:, 1, 1] = flip * size * np.sin(turn), size * np.cos(turn)
+    place[:, :, 2] = rng.uniform(-2 * SHIFT, 2 * SHIFT, (count, 2))
+    light = rng.uniform(*LIGHT, (count, 1)) * rng.uniform(*TINT, (count, 3))
+    grid = functional.affine_grid(
+        torch.from_numpy(place), list(pictures.shape), align_corners=False
+    )
+    moved = functional.grid_sample(
+        pictures, grid.to(pictures.device), padding_mode="border", align_corners=False
+    )
+    return moved * torch.from_numpy(light[:, :, None, None].astype(np.float32)).to(moved.device)
 
 
 def _tensor(pictures: Inputs, device: str) -> Any:
-    """Return (B, 3, S, S) around 0 with about deviation 1."""
+    """Return (B, 3, S, S) from 0 to 1."""
     import torch
 
     numbers = torch.from_numpy(np.ascontiguousarray(pictures)).to(device)
-    return (numbers.permute(0, 3, 1, 2).float() / 255 - 0.5) / 0.25
+    return numbers.permute(0, 3, 1, 2).float() / 255
+
+
+def _centred(pictures: Any) -> Any:
+    """Return them around 0 with about deviation 1."""
+    return (pictures - 0.5) / 0.25

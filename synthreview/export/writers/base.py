@@ -97,7 +97,8 @@ class ExportFacts:
     that nobody looked at. `splitting` tells how the splits came about (sharing.py). `tables`
     counts images by technique, generator, model and each axis, most first. `cost` is in dollars.
     `certificate` and `signature` are empty where there is none; a signature is the one place
-    where a person's name leaves.
+    where a person's name leaves. `licence` is as the curator wrote it (lib.licences reads it).
+    `findings` is heading → sentence: what was found out about the dataset, such as an evaluation.
     """
 
     title: str
@@ -115,6 +116,8 @@ class ExportFacts:
     cost: Mapping[str, float] = field(default_factory=dict)
     certificate: Mapping[str, Any] = field(default_factory=dict)
     signature: Mapping[str, Any] = field(default_factory=dict)
+    licence: str = ""
+    findings: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def item_count(self) -> int:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from synthreview.export.writers.base import ExportFacts, Layout
+from synthreview.lib.licences import licence_of
 from synthreview.lib.text import one_line
 
 DATASHEET = "DATASHEET.md"
@@ -59,7 +60,9 @@ def card_text(facts: ExportFacts, layout: Layout) -> str:
         _coverage(facts.tables),
         ["## How they were reviewed", "", *review],
         _certificate(facts.certificate),
+        *_findings(facts.findings),
         _signature(facts.signature),
+        _licence(facts),
         _splitting(facts.splitting),
         _cost(facts),
         ["## Files", "", *contents],
@@ -111,6 +114,13 @@ def _certificate(known: Mapping[str, Any]) -> list[str]:
     ]
 
 
+def _findings(known: Mapping[str, str]) -> list[list[str]]:
+    """Return a section for each finding."""
+    return [
+        [f"## {one_line(heading)}", "", one_line(text)] for heading, text in sorted(known.items())
+    ]
+
+
 def _signature(known: Mapping[str, Any]) -> list[str]:
     """Return who signed for the labels, in their own words; nothing where nobody did."""
     if not known:
@@ -125,6 +135,15 @@ def _signature(known: Mapping[str, Any]) -> list[str]:
             f"images (list `{known['digest']}`)."
         ),
     ]
+
+
+def _licence(facts: ExportFacts) -> list[str]:
+    """Return under which terms the images may be used; nothing where nobody said so."""
+    licence = licence_of(facts.licence)
+    if licence is None:
+        return []
+    is_linked = licence.url and licence.url not in licence.name
+    return ["## Licence", "", one_line(licence.name) + (f": <{licence.url}>" if is_linked else "")]
 
 
 def _cost(facts: ExportFacts) -> list[str]:
@@ -169,6 +188,7 @@ def _yaml(facts: ExportFacts, layout: Layout) -> list[str]:
     head = [
         "---",
         f"pretty_name: {json.dumps(' '.join(facts.title.split()), ensure_ascii=False)}",
+        *_licence_for_the_hub(facts),
         "task_categories:",
         "- image-classification",
         "task_ids:",
@@ -189,6 +209,18 @@ def _yaml(facts: ExportFacts, layout: Layout) -> list[str]:
         for split in facts.splits:
             head += [f"  - split: {split}", f"    path: {layout.pattern.format(split=split)}"]
     return [*head, "---"]
+
+
+def _licence_for_the_hub(facts: ExportFacts) -> list[str]:
+    """Return the head's lines; one that the Hub does not know gets a name, and a link if told."""
+    licence = licence_of(facts.licence)
+    if licence is None:
+        return []
+    lines = [f"license: {licence.hub_id}"]
+    if licence.hub_id == "other":
+        lines.append(f"license_name: {json.dumps(licence.slug)}")
+        lines += [f"license_link: {json.dumps(licence.url)}"] if licence.url else []
+    return lines
 
 
 def _size_category(count: int) -> str:

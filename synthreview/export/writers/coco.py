@@ -14,6 +14,7 @@ from pathlib import Path
 
 from synthreview.export.writers.base import ExportEntry, ExportFacts, Layout, plain
 from synthreview.export.writers.bundle import Bundle, place
+from synthreview.lib.licences import licence_of
 
 FOLDER = "annotations"
 LAYOUT = Layout(
@@ -48,13 +49,16 @@ def _write_split(folder: Path, name: str, entries: Iterator[ExportEntry], bundle
         "date_created": facts.created,
         "version": str(facts.number),
     }
+    licence = licence_of(facts.licence)
+    licences = [{"id": 1, "name": licence.name, "url": licence.url}] if licence else []
     categories = [
         {"id": number, "name": row.name, "supercategory": ""}
         for number, row in enumerate(facts.classes, start=1)
     ]
     numbers = array("q")  # category, width, height of each image
     with (folder / name).open("w", encoding="utf-8", newline="\n") as file:
-        file.write(f'{{"info":{_text(info)},\n"licenses":[],\n"categories":{_text(categories)},\n')
+        file.write(f'{{"info":{_text(info)},\n"licenses":{_text(licences)},\n')
+        file.write(f'"categories":{_text(categories)},\n')
         file.write('"images":[')
         for number, entry in enumerate(entries, start=1):
             place(entry, folder / f"images/{entry.place}")
@@ -65,6 +69,7 @@ def _write_split(folder: Path, name: str, entries: Iterator[ExportEntry], bundle
                 "file_name": entry.place,
                 "width": entry.width,
                 "height": entry.height,
+                **({"license": 1} if licence else {}),
             }
             file.write((",\n" if number > 1 else "\n") + _text(row))
         file.write('],\n"annotations":[')

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from synthreview.export.writers.base import ExportFacts, Layout
+from synthreview.lib.licences import licence_of
 
 CROISSANT = "croissant.json"
 MANIFEST = "manifest.jsonl"
@@ -87,6 +88,7 @@ def croissant_text(facts: ExportFacts, layout: Layout, manifest_sha256: str) -> 
 
 
 def _metadata(facts: ExportFacts, layout: Layout, manifest_sha256: str) -> dict[str, Any]:
+    licence = licence_of(facts.licence)
     generators = list(facts.tables.get("generator", {}))
     certificate = facts.certificate.get("sentence") or str(facts.review.get("label error", ""))
     return {
@@ -97,6 +99,7 @@ def _metadata(facts: ExportFacts, layout: Layout, manifest_sha256: str) -> dict[
         "description": facts.description or f"{facts.item_count} labelled synthetic images.",
         "version": f"{facts.number}.0.0",
         "datePublished": facts.created,
+        **({"license": licence.url or licence.name} if licence else {}),
         "isLiveDataset": False,
         "keywords": ["synthetic", "image classification"],
         "rai:dataCollection": "Images were drawn by generators from captions and judged by people.",

@@ -62,7 +62,10 @@ def datasheet_text(facts: ExportFacts) -> str:
                 or "Measuring how well a model does on real images: these are synthetic.",
             ),
         ],
-        "Distribution": [("Under which licence, and by whom?", OPEN)],
+        "Distribution": [
+            ("Under which licence?", one_line(facts.licence) or OPEN),
+            ("By whom, and where?", OPEN),
+        ],
         "Maintenance": [
             ("Who keeps it, and how are they reached?", OPEN),
             (

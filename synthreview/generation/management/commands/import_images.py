@@ -59,7 +59,13 @@ class Command(DatasetCommand):
         table = Path(captions) if captions else None
         names = list(csv_classes(table)) if table else folder_classes(folder)
         with transaction.atomic():
-            classes = match_classes(found, names, create=create_classes, report=report)
+            classes = match_classes(
+                found,
+                names,
+                create=create_classes,
+                report=report,
+                hint="Rename it, or let --create-classes make it.",
+            )
         steps = import_images(
             dataset=found,
             candidates=(
