@@ -17,6 +17,7 @@ from ninja.errors import ValidationError
 from ninja.security import SessionAuth
 
 from synthreview import __version__
+from synthreview.accounts.api import TokenAuth
 from synthreview.catalog.api import router as catalog
 from synthreview.evaluation.api import router as evaluation
 from synthreview.export.api import router as export
@@ -25,7 +26,7 @@ from synthreview.prompting.api import router as prompting
 from synthreview.review.api import router as review
 
 # Whoever asks is `request.user`. Tokens go before the session, whose CSRF check ends the search.
-AUTH = [SessionAuth()]
+AUTH = [TokenAuth(), SessionAuth()]
 
 api = NinjaAPI(
     title="SynthReview",
