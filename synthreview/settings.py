@@ -106,6 +106,7 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.LoginRequiredMiddleware",
     "synthreview.trail.middleware.TrailMiddleware",
     "allauth.account.middleware.AccountMiddleware",
+    "synthreview.accounts.limits.LimitsMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
@@ -131,6 +132,28 @@ AUTH_USER_MODEL = "accounts.User"
 LOGIN_URL = "account_login"
 LOGIN_REDIRECT_URL = LOGOUT_REDIRECT_URL = "home"
 AUTHENTICATION_BACKENDS = ["allauth.account.auth_backends.AuthenticationBackend"]
+# How often one person may: kind -> times, in so many seconds.
+RATE_LIMITS: dict[str, tuple[int, int]] = {
+    "review": (600, 60),
+    "export": (60, 3600),
+    "paid": (120, 3600),
+    **env.json("SYNTHREVIEW_RATE_LIMITS", default={}),
+}
+# Kind -> the names of its routes; where GET and POST share an address, the API names it by GET.
+LIMITED_ROUTES = {
+    name: kind
+    for kind, names in {
+        "review": "review-decide review-change review-undo review-grid-decide "
+        "review-compare-decide adjudicate adjudicate-undo "
+        "api:claim api:decide api:change api:undo",
+        "export": "exports package-new package-retry package-deliver export-retry "
+        "api:list_exports api:order_package api:order_delivery",
+        "paid": "run-new run-retry run-unknown derive repaint coverage-plan prompts-write "
+        "writing-retry writing-settle tunings tuning-retry tuning-settle tuning-compare "
+        "evaluations api:write_prompts api:write_set api:retry_one api:list_evaluations",
+    }.items()
+    for name in names.split()
+}
 ACCOUNT_ADAPTER = "synthreview.catalog.invitations.InvitedAdapter"
 ACCOUNT_LOGIN_METHODS = {"username"}
 ACCOUNT_SIGNUP_FIELDS = ["username*", "email", "password1*", "password2*"]

@@ -4,7 +4,7 @@ from allauth.account.decorators import secure_admin_login
 from django.contrib import admin
 from django.urls import include, path
 
-from synthreview.accounts.views import too_many
+from synthreview.accounts.limits import too_many
 from synthreview.api import urls as api_urls
 
 handler429 = too_many

@@ -8,6 +8,7 @@ from django.http import HttpRequest
 from ninja.errors import AuthenticationError
 from ninja.security import HttpBearer
 
+from synthreview.accounts.limits import count
 from synthreview.accounts.services import user_of_token
 
 
@@ -18,6 +19,8 @@ class TokenAuth(HttpBearer):
         found = user_of_token(token)
         if found is None:  # who brings a token means it: no session stands in for a bad one
             raise AuthenticationError
-        request.user, row = found
+        user, row = found
+        request.user = user
+        count(request, user)
         request.trail_via = f"token {row.prefix}"  # type: ignore[attr-defined]
-        return request.user
+        return user

@@ -72,8 +72,3 @@ def revoke(request: HttpRequest, pk: int) -> HttpResponse:
     revoke_token(get_object_or_404(user.api_tokens.filter(revoked_at=None), pk=pk))
     messages.success(request, "The token opens nothing any more.")
     return redirect("tokens")
-
-
-def too_many(request: HttpRequest) -> HttpResponse:
-    """Answer who asks too often; django-allauth looks for it in urls.py."""
-    return render(request, "429.html", status=429, headers={"Retry-After": "60"})
