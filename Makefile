@@ -7,6 +7,7 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 JOBS ?= $(shell getconf _NPROCESSORS_ONLN)
 PORT ?= 8000
+EXAMPLES ?= 200
 DEMO := $(CURDIR)/var/demo
 export PORT YES
 
@@ -16,7 +17,7 @@ FIND_PYTHON = for p in "$(PYTHON)" python3 python3.13 python3.12 python3.11 pyth
     && break; p=; done; \
   [ -n "$$p" ] || { echo "Python 3.11 or newer is needed; PYTHON=/path/to/python3 names one" >&2; exit 1; }
 
-.PHONY: help demo demo-reset test test-faults lint lint-style lint-types lint-layers lint-templates lint-django format screenshots bench bench-evaluation bench-painted bench-export bench-pipeline certificate-validity constraints
+.PHONY: help demo demo-reset test test-faults lint lint-style lint-types lint-layers lint-templates lint-django lint-pins sbom fuzz format screenshots bench bench-evaluation bench-painted bench-export bench-pipeline certificate-validity constraints
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -41,7 +42,7 @@ test-faults: $(VENV)/.installed-dev  ## kill workers, break off answers, at leng
 	    --long-faults var/faults/$$database.json || exit 1; done
 	@$(RUN) -m tests.faults.figures docs/reliability.md var/faults/sqlite.json var/faults/postgresql.json
 
-lint: lint-style lint-types lint-layers lint-templates lint-django  ## check style, types, layers, templates, deployment; -k goes on
+lint: lint-style lint-types lint-layers lint-templates lint-django lint-pins  ## check style, types, layers, templates, deployment, known vulnerabilities; -k goes on
 
 lint-style: $(VENV)/.installed-dev
 	@$(RUN) -m ruff check .
@@ -59,6 +60,17 @@ lint-templates: $(VENV)/.installed-dev
 lint-django: $(VENV)/.installed-dev
 	@$(LIKE_PRODUCTION) $(RUN) manage.py makemigrations --check --dry-run
 	@$(LIKE_PRODUCTION) $(RUN) manage.py check --deploy --fail-level WARNING
+
+lint-pins: $(VENV)/.installed-dev
+	@$(RUN) tools/audit.py
+
+sbom: $(VENV)/.installed-dev  ## write what is installed as a CycloneDX bill of materials, var/sbom.json
+	@mkdir -p var
+	@$(RUN) -m cyclonedx_py environment --output-format JSON --output-file var/sbom.json $(VENV)
+
+fuzz: $(VENV)/.installed-dev  ## fuzz the API from its own document, at length; EXAMPLES=500 for each operation
+	@$(RUN) -m tests.prepare
+	@FUZZ_EXAMPLES=$(EXAMPLES) $(RUN) -m pytest -n $(JOBS) tests/test_fuzz.py tests/test_fuzz_readers.py
 
 LIKE_PRODUCTION = SYNTHREVIEW_DATA=$(CURDIR)/var/lint SYNTHREVIEW_HTTPS=1 \
   SYNTHREVIEW_ALLOWED_HOSTS=review.example.org

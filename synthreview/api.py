@@ -17,6 +17,8 @@ from ninja.errors import ValidationError
 from ninja.security import SessionAuth
 
 from synthreview import __version__
+from synthreview.accounts.api import TokenAuth
+from synthreview.accounts.limits import TooManyError, too_many
 from synthreview.catalog.api import router as catalog
 from synthreview.evaluation.api import router as evaluation
 from synthreview.export.api import router as export
@@ -25,7 +27,7 @@ from synthreview.prompting.api import router as prompting
 from synthreview.review.api import router as review
 
 # Whoever asks is `request.user`. Tokens go before the session, whose CSRF check ends the search.
-AUTH = [SessionAuth()]
+AUTH = [TokenAuth(), SessionAuth()]
 
 api = NinjaAPI(
     title="SynthReview",
@@ -47,6 +49,12 @@ api.add_router("", evaluation, tags=["evaluations"])
 def refuse(request: HttpRequest, error: Any) -> HttpResponse:
     """Say which role is missing."""
     return api.create_response(request, {"detail": str(error)}, status=403)
+
+
+@api.exception_handler(TooManyError)
+def slow_down(request: HttpRequest, error: Any) -> HttpResponse:
+    """Say when to come back."""
+    return too_many(request, error)
 
 
 @api.exception_handler(Http404)

@@ -76,6 +76,12 @@ INSTALLED_APPS = [
     "csp",
     "django_htmx",
     "django_rq",
+    "allauth",
+    "allauth.account",
+    "allauth.mfa",
+    "allauth.socialaccount",
+    "allauth.socialaccount.providers.openid_connect",
+    "allauth.usersessions",
     "synthreview.trail",
     "synthreview.work",
     "synthreview.accounts",
@@ -99,6 +105,8 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.auth.middleware.LoginRequiredMiddleware",
     "synthreview.trail.middleware.TrailMiddleware",
+    "allauth.account.middleware.AccountMiddleware",
+    "synthreview.accounts.limits.LimitsMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
@@ -120,8 +128,70 @@ TEMPLATES: list[dict[str, Any]] = [
     }
 ]
 AUTH_USER_MODEL = "accounts.User"
-LOGIN_URL = "sign-in"
+# --- Sign-in: django-allauth --------------------------------------------------
+LOGIN_URL = "account_login"
 LOGIN_REDIRECT_URL = LOGOUT_REDIRECT_URL = "home"
+AUTHENTICATION_BACKENDS = ["allauth.account.auth_backends.AuthenticationBackend"]
+# How often one person may: kind -> times, in so many seconds.
+RATE_LIMITS: dict[str, tuple[int, int]] = {
+    "review": (600, 60),
+    "export": (60, 3600),
+    "paid": (120, 3600),
+    **env.json("SYNTHREVIEW_RATE_LIMITS", default={}),
+}
+# Kind -> the names of its routes; where GET and POST share an address, the API names it by GET.
+LIMITED_ROUTES = {
+    name: kind
+    for kind, names in {
+        "review": "review-decide review-change review-undo review-grid-decide "
+        "review-compare-decide adjudicate adjudicate-undo "
+        "api:claim api:decide api:change api:undo",
+        "export": "exports package-new package-retry package-deliver export-retry "
+        "api:list_exports api:order_package api:order_delivery",
+        "paid": "run-new run-retry run-unknown derive repaint coverage-plan prompts-write "
+        "writing-retry writing-settle tunings tuning-retry tuning-settle tuning-compare "
+        "evaluations api:write_prompts api:write_set api:retry_one api:list_evaluations",
+    }.items()
+    for name in names.split()
+}
+ACCOUNT_ADAPTER = "synthreview.catalog.invitations.InvitedAdapter"
+ACCOUNT_LOGIN_METHODS = {"username"}
+ACCOUNT_SIGNUP_FIELDS = ["username*", "email", "password1*", "password2*"]
+ACCOUNT_DEFAULT_HTTP_PROTOCOL = "https" if HTTPS else "http"
+ACCOUNT_EMAIL_VERIFICATION = "none"  # there may be no mail server
+ACCOUNT_SESSION_REMEMBER = True
+ACCOUNT_LOGOUT_ON_PASSWORD_CHANGE = False  # the others' sessions end, one's own goes on
+# Wrong passwords: per address and name, and per address. Nobody is locked out from elsewhere.
+ACCOUNT_RATE_LIMITS = {"login": "30/m/ip", "login_failed": "30/h/ip,5/5m/key"}
+# How many proxies stand before us and add to X-Forwarded-For; with none it is not believed.
+ALLAUTH_TRUSTED_PROXY_COUNT = env.int("SYNTHREVIEW_PROXIES", default=0)
+MFA_ADAPTER = "synthreview.accounts.adapters.MFAAdapter"
+MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]
+MFA_PASSKEY_LOGIN_ENABLED = True
+MFA_TOTP_ISSUER = "SynthReview"
+MFA_TOTP_TOLERANCE = 1  # a clock may be half a minute off
+MFA_ALLOW_UNVERIFIED_EMAIL = True
+MFA_WEBAUTHN_ALLOW_INSECURE_ORIGIN = not HTTPS  # browsers allow http on localhost alone
+SOCIALACCOUNT_ADAPTER = "synthreview.accounts.adapters.SocialAdapter"
+SOCIALACCOUNT_STORE_TOKENS = False
+SOCIALACCOUNT_QUERY_EMAIL = False
+SOCIALACCOUNT_OPENID_CONNECT_URL_PREFIX = ""
+# Whether whoever the single sign-on knows may come in uninvited; datasets stay closed to them.
+SSO_SIGN_UP = env.bool("SYNTHREVIEW_OIDC_SIGN_UP", default=False)
+SOCIALACCOUNT_PROVIDERS: dict[str, Any] = {}
+if OIDC_URL := env.str("SYNTHREVIEW_OIDC_URL", default=""):
+    SOCIALACCOUNT_PROVIDERS["openid_connect"] = {
+        "OAUTH_PKCE_ENABLED": True,
+        "APPS": [
+            {
+                "provider_id": "oidc",
+                "name": env.str("SYNTHREVIEW_OIDC_NAME", default="single sign-on"),
+                "client_id": env.str("SYNTHREVIEW_OIDC_CLIENT_ID", default=""),
+                "secret": env.str("SYNTHREVIEW_OIDC_CLIENT_SECRET", default=""),
+                "settings": {"server_url": OIDC_URL},
+            }
+        ],
+    }
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": f"django.contrib.auth.password_validation.{name}"}
     for name in (

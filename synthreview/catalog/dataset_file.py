@@ -119,6 +119,8 @@ def read_dataset_file(path: Path) -> DatasetSpec:
         raise DatasetFileError(f"{path}: not a text in UTF-8") from error
     except tomllib.TOMLDecodeError as error:
         raise DatasetFileError(f"{path}: not valid TOML: {error}") from error
+    except RecursionError as error:
+        raise DatasetFileError(f"{path}: brackets are nested too deeply") from error
     return _Reader(path).dataset(table)
 
 

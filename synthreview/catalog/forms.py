@@ -21,6 +21,19 @@ LONGEST_NAME = AxisValue._meta.get_field("name").max_length or 0
 LONGEST_PHRASE = AxisValue._meta.get_field("phrase").max_length or 0
 
 
+class InvitationForm(forms.Form):
+    """Whom to invite, as what, and for how long."""
+
+    invited_role = forms.ChoiceField(label="Role", choices=Role.choices, initial=Role.REVIEWER)
+    note = forms.CharField(
+        label="For whom",
+        required=False,
+        max_length=120,
+        help_text="Only admins see it, to tell links apart.",
+    )
+    days = forms.IntegerField(label="Days until it expires", min_value=1, max_value=60, initial=7)
+
+
 class PercentField(forms.FloatField):
     """A share of one, shown and typed as a percentage."""
 

@@ -119,6 +119,38 @@ class Membership(models.Model):
         self._class_ids = tuple(sorted(numbers))
 
 
+class Invitation(models.Model):
+    """A link that gives who opens it a role, once and for a while; ends accepted or withdrawn.
+
+    Of its token only the hash is kept.
+    """
+
+    dataset = models.ForeignKey(Dataset, on_delete=models.CASCADE, related_name="invitations")
+    role = models.CharField(max_length=10, choices=Role)
+    note = models.CharField(max_length=120, blank=True, validators=[no_null])
+    token_hash = models.CharField(max_length=64, unique=True)
+    created_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+"
+    )
+    created_at = models.DateTimeField(auto_now_add=True)
+    expires_at = models.DateTimeField()
+    accepted_at = models.DateTimeField(null=True, blank=True)
+    accepted_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
+    )
+
+    class Meta:
+        ordering = ["-pk"]
+        constraints = [
+            models.CheckConstraint(
+                name="catalog_invitation_role_known", condition=Q(role__in=Role.values)
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.role}{f' for {self.note}' if self.note else ''}"
+
+
 def own_classes_as_json() -> RawSQL:
     """Return the keys of a membership's classes as a JSON list, to be selected beside it."""
     aggregate = "json_agg" if connection.vendor == "postgresql" else "json_group_array"

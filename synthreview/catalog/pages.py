@@ -77,7 +77,7 @@ TABS = (
         "Settings",
         "dataset-settings",
         Action.CURATE,
-        ("classes", "class-new", "class-edit", "axes", "members", "trail"),
+        ("classes", "class-new", "class-edit", "axes", "members", "invitations", "trail"),
     ),
 )
 

@@ -43,7 +43,15 @@ ALLOWED: dict[str, frozenset[Action]] = {
 
 
 def actions_of(user: User, dataset: Dataset) -> frozenset[Action]:
-    """Return what `user` may do with `dataset`; one query, none where the membership is known."""
+    """Return what `user` may do with `dataset`; one query, none where the membership is known.
+
+    Who comes with a token may do what its scopes and its owner's role both allow.
+    """
+    allowed = _actions_of_role(user, dataset)
+    return allowed if user.scopes is None else allowed & {Action(name) for name in user.scopes}
+
+
+def _actions_of_role(user: User, dataset: Dataset) -> frozenset[Action]:
     if user.is_superuser:
         return frozenset(Action)
     membership = dataset.membership_of(user)

@@ -9,7 +9,8 @@ from pathlib import Path
 from django.conf import settings
 
 from synthreview.lib.blobs import FileBlobs
-from synthreview.lib.images import RENDITIONS_PX, DecodedImage, decode, rendition
+from synthreview.lib.decoding import Prepared, prepare
+from synthreview.lib.images import RENDITIONS_PX, DecodedImage, rendition
 
 # Images of the same bytes are one family, in whichever dataset they lie.
 FAMILIES = uuid.UUID("0f1de5a5-5a0f-4c43-9d0a-6d1d8e6a2b77")
@@ -25,16 +26,19 @@ def blobs() -> FileBlobs:
     return _blobs_at(settings.BLOBS_DIR)
 
 
-def store_image(data: bytes) -> tuple[str, DecodedImage]:
-    """Check and store an original and its renditions; return its sha256 and pixels.
+def store_image(data: bytes) -> tuple[str, Prepared]:
+    """Check and store what somebody brings, and its renditions; return its sha256 and its size.
 
     The original is kept byte for byte (re-saving would strip a provider's marks); the
-    browser only ever gets the re-encoded renditions. Raises BadImageError, OSError.
+    browser only ever gets the re-encoded renditions. It is decoded in a child with little memory
+    and time. Raises BadImageError, OSError.
     """
-    decoded = decode(data)
+    prepared = prepare(data)
     sha256 = blobs().put(data)
-    store_renditions(sha256, decoded)
-    return sha256, decoded
+    for name, small in prepared.renditions.items():
+        if not blobs().exists(sha256, name):
+            blobs().put_variant(sha256, name, small)
+    return sha256, prepared
 
 
 def store_renditions(sha256: str, decoded: DecodedImage) -> None:

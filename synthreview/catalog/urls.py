@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from synthreview.catalog import reference_views, views
+from synthreview.catalog import invitation_views, reference_views, views
 
 urlpatterns = [
     path("datasets/new", views.new_dataset, name="dataset-new"),
@@ -23,6 +23,14 @@ urlpatterns = [
         "references/<int:pk>/<slug:name>.jpg", reference_views.rendition, name="reference-rendition"
     ),
     path("d/<slug:slug>/settings/members/", views.members, name="members"),
+    path("d/<slug:slug>/settings/invitations/", invitation_views.invitations, name="invitations"),
+    path(
+        "d/<slug:slug>/settings/invitations/<int:pk>/withdraw",
+        invitation_views.withdraw_invitation,
+        name="invitation-withdraw",
+    ),
+    path("invitation/accept", invitation_views.accept_invitation, name="invitation-accept"),
+    path("invitation/<slug:token>/", invitation_views.invitation, name="invitation"),
     path("d/<slug:slug>/settings/members/<int:pk>/", views.change_member, name="member-change"),
     path(
         "d/<slug:slug>/settings/members/<int:pk>/remove", views.remove_member, name="member-remove"

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from PIL import Image, ImageDraw, ImageFilter, ImageOps
 
+from synthreview.lib.decoding import prepare
 from synthreview.lib.images import BadImageError, decode
 
 WHITE, BLACK = 255, 0
@@ -60,6 +61,7 @@ def painted(data: bytes, size: tuple[int, int]) -> bytes:
 
     It is brought to `size`. Raises BadImageError where it is no picture or repaints nothing.
     """
+    prepare(data)  # in a child first: it is a stranger's
     mask = decode(data).pixels.convert("L").resize(size, Image.Resampling.NEAREST)
     return checked(mask)
 

@@ -119,6 +119,8 @@ def parse_axes_toml(text: str) -> AxesSpec:
         at = re.search(r"at line (\d+)", str(error))
         line = at[1] if at else str(text.count("\n") + 1)
         raise AxisFileError(f"Line {line}: not valid TOML: {said}.") from error
+    except RecursionError as error:
+        raise AxisFileError("The file nests brackets too deeply.") from error
     lines = _Lines(text)
     if unknown := [key for key in table if key not in ("axes", "forbidden")]:
         raise AxisFileError(

@@ -8,9 +8,14 @@ from django.db import models
 class Act(models.TextChoices):
     """What somebody did. A code is never changed or reused: entries that name it stay for ever."""
 
-    SIGNED_IN = "person.signed-in", "signed in"
-    SIGN_IN_FAILED = "person.sign-in-failed", "failed to sign in"
-    PASSWORD_CHANGED = "person.password-changed", "changed the password"
+    SIGNED_IN = "person.signed-in", "signed in as"
+    SIGN_IN_FAILED = "person.sign-in-failed", "failed to sign in as"
+    PASSWORD_CHANGED = "person.password-changed", "changed the password of"
+    FACTOR_ADDED = "person.factor-added", "added a second factor for"
+    FACTOR_REMOVED = "person.factor-removed", "removed a second factor of"
+
+    TOKEN_MADE = "token.made", "made the token"
+    TOKEN_REVOKED = "token.revoked", "revoked the token"
 
     DATASET_MADE = "dataset.made", "made the dataset"
     DATASET_CHANGED = "dataset.changed", "changed the dataset"
@@ -26,6 +31,9 @@ class Act(models.TextChoices):
     REFERENCES_REMOVED = "references.removed", "removed real images"
     MEMBER_SET = "member.set", "gave a role to"
     MEMBER_REMOVED = "member.removed", "ended the membership of"
+    INVITED = "invitation.made", "invited a"
+    INVITATION_ACCEPTED = "invitation.accepted", "accepted the invitation as"
+    INVITATION_WITHDRAWN = "invitation.withdrawn", "withdrew the invitation of a"
     MEMBER_ASSIGNED = "member.assigned", "changed what is asked of"
 
     PROMPTS_WRITTEN = "prompts.written", "had prompts written"

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from django.http import HttpRequest
 
 NAMED = 500  # of the keys of an act on many rows
-SECRETS = ("password", "secret", "token_hash")
+SECRETS = frozenset({"password", "secret", "token_hash"})
 _request: ContextVar[HttpRequest | None] = ContextVar("request", default=None)
 
 

@@ -342,7 +342,7 @@ def test_no_page_holds_inline_script_or_style(people: People) -> None:
 
 
 def test_signing_in_leads_home_and_never_elsewhere(client: Any, people: People) -> None:
-    data = {"username": "viewer", "password": "viewer"}
+    data = {"login": "viewer", "password": "viewer"}
     for target in ("https://evil.example", "//evil.example", "javascript:alert(1)"):
         assert client.post("/account/sign-in/", data | {"next": target}).url == "/"
         client.logout()

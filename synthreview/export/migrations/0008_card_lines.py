@@ -8,7 +8,7 @@ class Migration(migrations.Migration):
 
     dependencies = [
         ('catalog', '0007_licence'),
-        ('export', '0006_deliveries_and_webhooks'),
+        ('export', '0007_fingerprints_moved'),
     ]
 
     operations = [
