@@ -7,7 +7,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('catalog', '0007_licence'),
+        ('catalog', '0008_licence'),
         ('export', '0007_fingerprints_moved'),
     ]
 

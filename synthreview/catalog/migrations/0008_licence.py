@@ -7,7 +7,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('catalog', '0006_questions'),
+        ('catalog', '0007_invitations'),
     ]
 
     operations = [
