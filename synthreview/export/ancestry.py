@@ -29,7 +29,9 @@ from synthreview.export.near_duplicates import (
 )
 from synthreview.export.splits import Forest, components
 from synthreview.generation.models import CallInput, GeneratedImage
+from synthreview.lib.blobs import ORIGINAL
 from synthreview.lib.images import THUMB
+from synthreview.lib.s3 import StorageError
 from synthreview.scoring.models import Embedding, ScorerVersion
 
 BATCH = 500
@@ -197,14 +199,16 @@ def _batches(names: list[str]) -> Iterator[list[str]]:
 def _fingerprint(sha256: str) -> int | None:
     try:
         found = perceptual_hash(_smallest(sha256))
+    except StorageError:  # it does not answer: that says nothing of the picture
+        raise
     except OSError:  # it is gone or damaged: the writer says so, with its name
         return None
     return found if found is None or found < SIGN else found - 2 * SIGN
 
 
 def _smallest(sha256: str) -> Path:
-    thumb = blobs().path(sha256, THUMB)
-    return thumb if thumb.exists() else blobs().path(sha256)
+    store = blobs()
+    return store.file(sha256, THUMB if store.exists(sha256, THUMB) else ORIGINAL)
 
 
 def _vectors(images: list[int]) -> Iterator[tuple[int, npt.NDArray[np.float16]]]:

@@ -26,6 +26,7 @@ FILE = "_FILE"
 Text: TypeAlias = str
 Flag: TypeAlias = bool
 Number: TypeAlias = float
+Whole: TypeAlias = int
 Texts: TypeAlias = list[str]
 Pairs: TypeAlias = list[tuple[str, str]]
 T = TypeVar("T")
@@ -142,6 +143,16 @@ class Environment:
             self._fault(name, f"{value} is out of bounds: {bounds}", example)
             return default
         return number
+
+    def int(self, name: Text, *, default: Whole, least: Whole = 0) -> Whole:
+        """Return the whole number, `least` or more."""
+        value = self._read(name)
+        if value is None:
+            return default
+        if not re.fullmatch(r"-?\d{1,18}", value) or Whole(value) < least:
+            self._fault(name, f"{value!r} is no whole number from {least}", f"{name}={default}")
+            return default
+        return Whole(value)
 
     def json(self, name: Text, *, default: dict[Text, Any]) -> dict[Text, Any]:
         """Return the JSON object."""

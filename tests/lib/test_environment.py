@@ -22,7 +22,7 @@ def read(value: str, kind: str, **options: Any) -> tuple[Any, list[str]]:
     [
         ("str", " text ", {}, "text"), ("bool", "Yes", {"default": False}, True),
         ("bool", "0", {"default": True}, False), ("float", "2.5", {"default": 1}, 2.5),
-        ("json", '{"a": 1}', {"default": {}}, {"a": 1}), ("json", "", {"default": {}}, {}),
+        ("int", "12", {"default": 0}, 12), ("json", '{"a": 1}', {"default": {}}, {"a": 1}), ("json", "", {"default": {}}, {}),
         ("list", "a, b,,", {"default": []}, ["a", "b"]),
         ("web", "http://127.0.0.1:9000/v1", {}, "http://127.0.0.1:9000/v1"), ("web", "", {}, ""),
         ("choice", "b", {"default": "a", "among": ("a", "b")}, "b"),
@@ -40,6 +40,7 @@ def test_good_values_are_read(kind: str, value: str, options: Any, expected: Any
         ("float", "nan", {"default": 60}, "is no number"),
         ("float", "0", {"default": 60, "least": 1}, "0 is out of bounds: 1 or more"),
         ("float", "2", {"default": 0.5, "least": 0, "most": 1}, "from 0 to 1"),
+        ("int", "1.5", {"default": 2}, "no whole number from 0.*NAME=2"),
         ("json", "{", {"default": {}}, "it is no JSON"),
         ("json", "[1]", {"default": {}}, "it is a list, not an object"),
         ("web", "ftp://x", {"default": ""}, "'ftp://x' is no web address.*https://"),
