@@ -22,7 +22,8 @@ def read(value: str, kind: str, **options: Any) -> tuple[Any, list[str]]:
     [
         ("str", " text ", {}, "text"), ("bool", "Yes", {"default": False}, True),
         ("bool", "0", {"default": True}, False), ("float", "2.5", {"default": 1}, 2.5),
-        ("int", "12", {"default": 0}, 12), ("json", '{"a": 1}', {"default": {}}, {"a": 1}), ("json", "", {"default": {}}, {}),
+        ("int", "12", {"default": 0}, 12), ("json", "", {"default": {}}, {}),
+        ("json", '{"a": 1}', {"default": {}}, {"a": 1}),
         ("list", "a, b,,", {"default": []}, ["a", "b"]),
         ("web", "http://127.0.0.1:9000/v1", {}, "http://127.0.0.1:9000/v1"), ("web", "", {}, ""),
         ("choice", "b", {"default": "a", "among": ("a", "b")}, "b"),
