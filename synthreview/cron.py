@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from synthreview.prompting.uploads import drop_expired
+from synthreview.catalog.storage import forget_fetched
+from synthreview.prompting.uploads import drop_expired, drop_expired_shared
 from synthreview.review.certifying import steer
 from synthreview.review.hard_faults import FaultFinder
 from synthreview.review.intake import admit, ask_for_more_looks, reorder
@@ -54,6 +55,8 @@ STEPS = (
     Step("tell prompts what people decided of their images", 5, OutcomeTeller()),
     Step("tell it of every prompt anew", 3600, tell_outcomes),
     Step("forget uploads older than a day", 3600, drop_expired),
+    Step("forget them in the bucket", 3600, drop_expired_shared),
+    Step("forget files that were fetched from the bucket", 600, forget_fetched),
     Step("ask high-risk datasets' images for more looks", 30, ask_for_more_looks),
     Step("reorder the queue by the current model", 60, reorder),
     Step("plan to put queues in order by the chance of being bad", 2, plan_rankings),

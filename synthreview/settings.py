@@ -7,19 +7,34 @@ DATABASE_URL and REDIS_URL and runs the same code.
 from __future__ import annotations
 
 import os
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import django_stubs_ext
-import environ
 from csp.constants import NONE, SELF
 
+from synthreview.lib.environment import Environment
+from synthreview.lib.logs import secrets_in
+from synthreview.lib.s3 import EXAMPLE, Bucket
 from synthreview.lib.secrets import load_or_create_secret
 
 django_stubs_ext.monkeypatch()
 
 BASE_DIR = Path(__file__).resolve().parent.parent
-env = environ.Env()
+env = Environment()
+# Each may come from a file instead, named by the same variable with _FILE at its end.
+SECRETS = (
+    "DATABASE_URL",
+    "REDIS_URL",
+    "OPENAI_API_KEY",
+    "HF_TOKEN",
+    "SYNTHREVIEW_OIDC_CLIENT_SECRET",
+    "AWS_ACCESS_KEY_ID",
+    "AWS_SECRET_ACCESS_KEY",
+    "SYNTHREVIEW_METRICS_TOKEN",
+)
+env.read_secret_files(SECRETS)
 
 # --- Where things lie -------------------------------------------------------
 DATA_DIR = Path(env.str("SYNTHREVIEW_DATA", default=str(BASE_DIR / "var"))).expanduser().resolve()
@@ -27,6 +42,21 @@ DATA_DIR.mkdir(parents=True, exist_ok=True)
 BLOBS_DIR = DATA_DIR / "blobs"
 SPOOL_DIR = DATA_DIR / "spool"
 EXPORTS_DIR = DATA_DIR / "exports"
+# None: images lie in BLOBS_DIR. A bucket: they, and what hosts share beside them, lie there.
+STORAGE: Bucket | None = env.parsed(
+    "SYNTHREVIEW_STORAGE",
+    partial(
+        Bucket.parse,
+        endpoint_url=env.web("SYNTHREVIEW_STORAGE_ENDPOINT"),
+        region=env.str("SYNTHREVIEW_STORAGE_REGION", default=""),
+    ),
+    default=None,
+    example=EXAMPLE,
+)
+# Who sends stored pictures to browsers once a view has allowed it.
+SERVE_MEDIA = env.choice(
+    "SYNTHREVIEW_SERVE_MEDIA", default="stream", among=("stream", "x-accel", "presigned")
+)
 
 # --- Secrets and hosts ------------------------------------------------------
 DEBUG = env.bool("SYNTHREVIEW_DEBUG", default=False)
@@ -36,9 +66,13 @@ SECRET_KEY = env.str("SYNTHREVIEW_SECRET_KEY", default="") or load_or_create_sec
 )
 ALLOWED_HOSTS = env.list("SYNTHREVIEW_ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[::1]"])
 CSRF_TRUSTED_ORIGINS = env.list("SYNTHREVIEW_TRUSTED_ORIGINS", default=[])
+# Prometheus shows it as a bearer token; empty: only staff see /metrics.
+METRICS_TOKEN = env.str("SYNTHREVIEW_METRICS_TOKEN", default="")
 # Set behind a TLS proxy; plain http on localhost stays possible without it.
 HTTPS = env.bool("SYNTHREVIEW_HTTPS", default=False)
 SECURE_SSL_REDIRECT = HTTPS
+# Probes and Prometheus call inside the network, past the proxy.
+SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$", r"^metrics$"]
 SECURE_HSTS_SECONDS = 31_536_000 if HTTPS else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = HTTPS
 SECURE_HSTS_PRELOAD = HTTPS
@@ -48,12 +82,14 @@ SESSION_COOKIE_HTTPONLY = True
 SECURE_CONTENT_TYPE_NOSNIFF = True
 SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
+# Where a bucket's own addresses lead that browsers are sent to.
+MEDIA_ORIGINS = STORAGE.origins if STORAGE and SERVE_MEDIA == "presigned" else []
 CONTENT_SECURITY_POLICY = {
     "DIRECTIVES": {
         "default-src": [NONE],
         "script-src": [SELF],
         "style-src": [SELF],
-        "img-src": [SELF, "data:"],
+        "img-src": [SELF, "data:", *MEDIA_ORIGINS],
         "font-src": [SELF],
         "connect-src": [SELF],
         "form-action": [SELF],
@@ -96,6 +132,7 @@ INSTALLED_APPS = [
     "synthreview.overview",
 ]
 MIDDLEWARE = [
+    "synthreview.overview.requests.RequestNames",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "csp.middleware.CSPMiddleware",
@@ -214,7 +251,9 @@ DATA_UPLOAD_MAX_MEMORY_SIZE = 2_500_000
 SESSION_COOKIE_AGE = 14 * 24 * 3600
 
 # --- Database ---------------------------------------------------------------
-DATABASES = {"default": env.db_url("DATABASE_URL", default=f"sqlite:///{DATA_DIR / 'db.sqlite3'}")}
+DATABASES = {
+    "default": env.database("DATABASE_URL", default=f"sqlite:///{DATA_DIR / 'db.sqlite3'}")
+}
 # Django's default of 0 costs 2.2-2.6 x the latency of a review (shared measurements).
 DATABASES["default"]["CONN_MAX_AGE"] = 600
 DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
@@ -228,9 +267,18 @@ if DATABASES["default"]["ENGINE"].endswith("sqlite3"):
         ),
     }
 else:
-    # Planning took 2.6 of 7 ms that a review spends in PostgreSQL: what catalog/prepared.py asks
-    # for the third time on a connection is planned there once.
-    DATABASES["default"].setdefault("OPTIONS", {}).setdefault("prepare_threshold", 2)
+    DATABASES["default"]["OPTIONS"] = {
+        # Planning took 2.6 of 7 ms that a review spends in PostgreSQL: what catalog/prepared.py
+        # asks for the third time on a connection is planned there once.
+        "prepare_threshold": 2,
+        **DATABASES["default"].get("OPTIONS", {}),
+        # A host that vanished must not hold its clients for the quarter of an hour that TCP would.
+        "connect_timeout": 10,
+        "keepalives_idle": 15,
+        "keepalives_interval": 5,
+        "keepalives_count": 3,
+        "tcp_user_timeout": 30_000,
+    }
 
 # --- Redis and RQ -----------------------------------------------------------
 REDIS_URL = env.str("REDIS_URL", default="redis://127.0.0.1:6379/0")
@@ -247,6 +295,8 @@ RQ_QUEUES = {
     for name in QUEUE_NAMES
 }
 RQ = {"COMMIT_MODE": "auto", "DEFAULT_RESULT_TTL": 0}
+
+DEVICE = env.str("SYNTHREVIEW_DEVICE", default="cpu", shape=r"cpu|mps|cuda(:\d+)?", example="cuda")
 
 # --- Adapters: alias -> dotted path and options ------------------------------
 GENERATORS: dict[str, dict[str, Any]] = {
@@ -267,7 +317,7 @@ if LOCAL_DIFFUSERS := env.str("SYNTHREVIEW_DIFFUSERS", default=""):
         "BACKEND": "synthreview.generation.generators.diffusers.DiffusersGenerator",
         "OPTIONS": {
             "model": LOCAL_DIFFUSERS,
-            "device": env.str("SYNTHREVIEW_DEVICE", default="cpu"),
+            "device": DEVICE,
             **env.json("SYNTHREVIEW_DIFFUSERS_OPTIONS", default={}),
         },
     }
@@ -277,13 +327,13 @@ if LOCAL_DALLE := env.str("SYNTHREVIEW_DALLE_MINI", default=""):
         "BACKEND": "synthreview.generation.generators.dalle_mini.DalleMiniGenerator",
         "OPTIONS": {
             "root": LOCAL_DALLE,
-            "device": env.str("SYNTHREVIEW_DEVICE", default="cpu"),
+            "device": DEVICE,
             **env.json("SYNTHREVIEW_DALLE_MINI_OPTIONS", default={}),
         },
     }
 # Generators behind a server are there only where somebody named one.
 IMAGES_MODEL = env.str("SYNTHREVIEW_IMAGES_MODEL", default="")
-IMAGES_URL = env.str("SYNTHREVIEW_IMAGES_BASE_URL", default="")
+IMAGES_URL = env.web("SYNTHREVIEW_IMAGES_BASE_URL")
 if IMAGES_MODEL or IMAGES_URL:
     GENERATORS["openai"] = {
         "BACKEND": "synthreview.generation.generators.openai.OpenAIGenerator",
@@ -293,12 +343,12 @@ if IMAGES_MODEL or IMAGES_URL:
             "base_url": IMAGES_URL,
             # Its name only: the key is read when it is used.
             "api_key_env": env.str("SYNTHREVIEW_IMAGES_KEY_ENV", default="OPENAI_API_KEY"),
-            "timeout_s": env.float("SYNTHREVIEW_IMAGES_TIMEOUT", default=240),
+            "timeout_s": env.float("SYNTHREVIEW_IMAGES_TIMEOUT", default=240, least=1),
             "prices": env.json("SYNTHREVIEW_IMAGES_PRICES", default={}),
             "url_hosts": env.list("SYNTHREVIEW_IMAGES_URL_HOSTS", default=[]),
         },
     }
-if HTTP_GENERATOR_URL := env.str("SYNTHREVIEW_HTTP_GENERATOR_URL", default=""):
+if HTTP_GENERATOR_URL := env.web("SYNTHREVIEW_HTTP_GENERATOR_URL"):
     GENERATORS["http"] = {
         "BACKEND": "synthreview.generation.generators.http.HttpGenerator",
         "OPTIONS": {
@@ -315,7 +365,7 @@ if SEGMENTER_MODEL := env.str("SYNTHREVIEW_SEGMENTER", default=""):
         "BACKEND": "synthreview.generation.segmenters.clipseg.ClipSegSegmenter",
         "OPTIONS": {
             "model": SEGMENTER_MODEL,
-            "device": env.str("SYNTHREVIEW_DEVICE", default="cpu"),
+            "device": DEVICE,
         },
     }
 AUTHORS: dict[str, dict[str, Any]] = {
@@ -330,9 +380,9 @@ if OPENAI_MODEL := env.str("SYNTHREVIEW_OPENAI_MODEL", default=""):
         "BACKEND": "synthreview.prompting.authors.openai.OpenAIAuthor",
         "OPTIONS": {
             "model": OPENAI_MODEL,
-            "base_url": env.str("SYNTHREVIEW_OPENAI_BASE_URL", default=""),
+            "base_url": env.web("SYNTHREVIEW_OPENAI_BASE_URL"),
             "api_key_env": "OPENAI_API_KEY",  # its name only: the key is read when it is used
-            "timeout_s": env.float("SYNTHREVIEW_OPENAI_TIMEOUT", default=120),
+            "timeout_s": env.float("SYNTHREVIEW_OPENAI_TIMEOUT", default=120, least=1),
             "prices": env.json("SYNTHREVIEW_OPENAI_PRICES", default={}),
         },
     }
@@ -343,7 +393,7 @@ if LOCAL_LLM := env.str("SYNTHREVIEW_LLM", default=""):
         "OPTIONS": {
             "model": LOCAL_LLM,
             "adapter": env.str("SYNTHREVIEW_LLM_ADAPTER", default=""),
-            "device": env.str("SYNTHREVIEW_DEVICE", default="cpu"),
+            "device": DEVICE,
         },
     }
 # SYNTHREVIEW_CLIP: empty = the embedded model; else MODEL/TAG, a folder, a checkpoint, hf-hub:NAME.
@@ -353,7 +403,7 @@ SCORERS: dict[str, dict[str, Any]] = {
         "OPTIONS": {
             "model_spec": env.str("SYNTHREVIEW_CLIP", default=""),
             "embedded_dir": str(BASE_DIR / "fixtures" / "demo_clip"),
-            "device": env.str("SYNTHREVIEW_DEVICE", default="cpu"),
+            "device": DEVICE,
         },
     },
     "quality": {"BACKEND": "synthreview.scoring.scorers.quality.QualityScorer"},
@@ -377,7 +427,7 @@ if S3_BUCKET := env.str("SYNTHREVIEW_S3_BUCKET", default=""):
         "OPTIONS": {
             "bucket": S3_BUCKET,
             "prefix": env.str("SYNTHREVIEW_S3_PREFIX", default=""),
-            "endpoint_url": env.str("SYNTHREVIEW_S3_ENDPOINT", default=""),
+            "endpoint_url": env.web("SYNTHREVIEW_S3_ENDPOINT"),
             "region": env.str("SYNTHREVIEW_S3_REGION", default=""),
             "title": f"S3: {S3_BUCKET}",
         },
@@ -387,7 +437,7 @@ if HUB_NAMESPACE := env.str("SYNTHREVIEW_HUB_NAMESPACE", default=""):
         "BACKEND": "synthreview.export.destinations.hub.HubDestination",
         "OPTIONS": {
             "namespace": HUB_NAMESPACE,
-            "endpoint": env.str("SYNTHREVIEW_HUB_ENDPOINT", default=""),
+            "endpoint": env.web("SYNTHREVIEW_HUB_ENDPOINT"),
             "private": env.bool("SYNTHREVIEW_HUB_PRIVATE", default=True),
             "title": f"Hugging Face: {HUB_NAMESPACE}",
         },
@@ -405,16 +455,16 @@ if (C2PA_CERT := env.str("SYNTHREVIEW_C2PA_CERT", default="")) and (
     }
 WEBHOOK_HOSTS = frozenset(env.list("SYNTHREVIEW_WEBHOOK_HOSTS", default=[]))
 # Captions whose CLIP text vectors have this cosine or more mean nearly the same.
-NEAR_MEANING = env.float("SYNTHREVIEW_NEAR_MEANING", default=0.97)
+NEAR_MEANING = env.float("SYNTHREVIEW_NEAR_MEANING", default=0.97, least=0, most=1)
 # A vision model is a judge only where somebody named one; the policy says how much it is asked.
 if VQA_MODEL := env.str("SYNTHREVIEW_VQA_MODEL", default=""):
     SCORERS["vqa"] = {
         "BACKEND": "synthreview.scoring.scorers.vqa.VqaScorer",
         "OPTIONS": {
             "model": VQA_MODEL,
-            "base_url": env.str("SYNTHREVIEW_VQA_BASE_URL", default=""),
+            "base_url": env.web("SYNTHREVIEW_VQA_BASE_URL"),
             "api_key_env": env.str("SYNTHREVIEW_VQA_KEY_ENV", default="OPENAI_API_KEY"),
-            "timeout_s": env.float("SYNTHREVIEW_VQA_TIMEOUT", default=60),
+            "timeout_s": env.float("SYNTHREVIEW_VQA_TIMEOUT", default=60, least=1),
             "prices": env.json("SYNTHREVIEW_VQA_PRICES", default={}),
             "asks_logprobs": env.bool("SYNTHREVIEW_VQA_LOGPROBS", default=True),
         },
@@ -426,25 +476,50 @@ LEARNERS: dict[str, dict[str, Any]] = {
         "BACKEND": "synthreview.evaluation.learners.network.SmallNetwork",
         "OPTIONS": {
             "weights": env.str("SYNTHREVIEW_TIMM", default=""),
-            "device": env.str("SYNTHREVIEW_DEVICE", default="cpu"),
+            "device": DEVICE,
             **env.json("SYNTHREVIEW_TIMM_OPTIONS", default={}),
         },
     },
 }
+# Keys that adapters read when they use them, each under the name that somebody gave it.
+env.read_secret_files(
+    entry["OPTIONS"]["api_key_env"]
+    for adapters in (GENERATORS, AUTHORS, SCORERS)
+    for entry in adapters.values()
+    if entry.get("OPTIONS", {}).get("api_key_env")
+)
 os.environ.setdefault("TORCH_FORCE_WEIGHTS_ONLY_LOAD", "1")
 
+ENVIRONMENT = env  # the checks ask it what was wrong
+
 # --- Logging ----------------------------------------------------------------
+LOG_LEVEL = env.choice(
+    "SYNTHREVIEW_LOG_LEVEL", default="INFO", among=("DEBUG", "INFO", "WARNING", "ERROR")
+)
+LOG_FORMAT = env.choice("SYNTHREVIEW_LOG_FORMAT", default="line", among=("line", "json"))
+# What must never be shown, wherever it turns up: in a message, in a traceback.
+HIDDEN = secrets_in([SECRET_KEY, *env.secrets()])
 LOGGING: dict[str, Any] = {
     "version": 1,
     "disable_existing_loggers": False,
-    "formatters": {"line": {"format": "{asctime} {levelname} {name}: {message}", "style": "{"}},
-    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
-    "root": {"handlers": ["console"], "level": env.str("SYNTHREVIEW_LOG_LEVEL", default="INFO")},
+    "formatters": {
+        "line": {
+            "()": "synthreview.lib.logs.LineFormatter",
+            "fmt": "{asctime} {levelname} {name}: {message}",
+            "style": "{",
+            "secrets": HIDDEN,
+        },
+        "json": {"()": "synthreview.lib.logs.JsonFormatter", "secrets": HIDDEN},
+    },
+    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": LOG_FORMAT}},
+    "root": {"handlers": ["console"], "level": LOG_LEVEL},
     "loggers": {
         # A missing page or a forged host is no fault of ours: not worth a line each.
         "django.request": {"level": "ERROR"},
         "django.security.DisallowedHost": {"level": "CRITICAL"},
         "rq.worker": {"level": "WARNING"},
+        # A line for each request is for machines: people have the web server's.
+        "synthreview.requests": {"level": "INFO" if LOG_FORMAT == "json" else "WARNING"},
     },
 }
 

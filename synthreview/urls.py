@@ -8,6 +8,7 @@ from synthreview.accounts.limits import too_many
 from synthreview.api import urls as api_urls
 
 handler429 = too_many
+handler500 = "synthreview.overview.outages.fault"
 # The administration's own form knows neither second factors nor limits.
 admin.site.login = secure_admin_login(admin.site.login)  # type: ignore[method-assign]
 

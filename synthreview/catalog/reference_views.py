@@ -7,7 +7,8 @@ from typing import Any
 from django.contrib import messages
 from django.core.paginator import Paginator
 from django.db.models import Count
-from django.http import FileResponse, HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
@@ -92,7 +93,7 @@ def remove_references(request: HttpRequest, slug: str) -> HttpResponse:
 
 
 @require_GET
-def rendition(request: HttpRequest, pk: int, name: str) -> FileResponse:
+def rendition(request: HttpRequest, pk: int, name: str) -> HttpResponseBase:
     """Send the re-encoded picture that pages show."""
     visible = ReferenceImage.objects.visible_to(signed_in(request))
     return send_rendition(visible.filter(pk=pk).values_list("sha256", flat=True).first(), name)

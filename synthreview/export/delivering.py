@@ -12,7 +12,7 @@ from django.db import transaction
 from synthreview.accounts.models import User
 from synthreview.export.destinations.base import Destination, DestinationError, Parcel
 from synthreview.export.models import Delivery, Package
-from synthreview.export.services import NotFrozenError, folder_of
+from synthreview.export.services import NotFrozenError, fetch_package
 from synthreview.lib.adapters import load_adapter
 from synthreview.trail.acts import Act
 from synthreview.trail.services import record
@@ -103,7 +103,7 @@ def _send(delivery: Delivery, tell: Callable[[int], None]) -> str:
     destination: Destination = load_adapter(
         settings.EXPORT_DESTINATIONS, delivery.destination, "destination"
     )
-    folder = folder_of(package)
+    folder = fetch_package(package)
     if not folder.is_dir():
         raise DestinationError("The package's folder is not here any more.", permanent=True)
     parcel = Parcel(folder, package.folder_name, package.export.dataset.slug, package.export.number)

@@ -19,15 +19,17 @@ from synthreview.export.collecting import (
     promise_of_rows,
     running_promise,
 )
-from synthreview.export.frozen_list import read_list, write_list
+from synthreview.export.frozen_list import list_path, read_list, write_list
 from synthreview.export.models import CardLine, Export, ExportItem, Omission, OmissionReason
 from synthreview.export.records import list_rows
 from synthreview.export.services import (
     NothingApprovedError,
     counts_of,
+    fetch_list,
     lists_folder,
     notices_of,
     require_signature,
+    share_exported,
 )
 from synthreview.export.sharing import Shared, share
 from synthreview.export.splits import SPLITS, Wish
@@ -174,7 +176,10 @@ def make_list(export: Export, beat: Callable[[], None]) -> str:
             if number % BATCH == 0:
                 beat()
 
-    return write_list(lists_folder(), rows(), work=f"export-{export.pk}")
+    sha256 = write_list(lists_folder(), rows(), work=f"export-{export.pk}")
+    path = list_path(lists_folder(), sha256)
+    share_exported(f"{path.parent.name}/{path.name}")
+    return sha256
 
 
 def facts_of(export: Export) -> ExportFacts:
@@ -235,7 +240,7 @@ def tally_of(export: Export) -> tuple[dict[str, dict[str, int]], float]:
     """
     counts: dict[str, Counter[str]] = defaultdict(Counter)
     images_usd = 0.0
-    for row in read_list(lists_folder(), export.list_sha256):
+    for row in read_list(fetch_list(export.list_sha256), export.list_sha256):
         record = row["record"]
         model = " ".join(filter(None, (record["model"], record["model_version"])))
         counts["technique"][record["technique"]] += 1

@@ -19,7 +19,7 @@ from django.db.models.functions import Now
 
 from synthreview.export.freezing import facts_as_json, frozen_facts, make_items, make_list
 from synthreview.export.models import Export, Package
-from synthreview.export.services import entries_of, folder_of
+from synthreview.export.services import entries_of, folder_of, share_exported
 from synthreview.export.webhooks import call_webhooks
 from synthreview.export.writers.base import ExportEntry, UnsafeNameError
 from synthreview.export.writers.encoding import encode_all, parse_encoding
@@ -107,6 +107,7 @@ def write_package(package_pk: int) -> None:
         if not Package.objects.renew(package_pk, token, lease_s=LEASE_S):
             raise LeaseLostError
         publish(draft, target)
+        share_exported(target.name)
         byte_count = folder_size(target)
         with transaction.atomic():
             if Package.objects.settle(

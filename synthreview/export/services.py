@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -12,13 +13,14 @@ from django.db import transaction
 from django.db.models import Count, Max
 
 from synthreview.accounts.models import User
+from synthreview.catalog import storage
 from synthreview.catalog.models import Dataset
-from synthreview.catalog.storage import blobs
 from synthreview.export.collecting import EVERYTHING, Selection, SelectionError, promise_of
-from synthreview.export.frozen_list import read_list
+from synthreview.export.frozen_list import list_path, read_list
 from synthreview.export.models import CardLine, Export, Package
 from synthreview.export.splits import SPLITS, Wish
 from synthreview.export.writers.base import ExportEntry
+from synthreview.export.writers.bundle import CHECKSUMS
 from synthreview.export.writers.encoding import EncodingError, parse_encoding
 from synthreview.export.writers.formats import DEFAULT, known_format
 from synthreview.export.zips import StillZip, zip_folder
@@ -155,11 +157,39 @@ def folder_of(package: Package) -> Path:
     return Path(settings.EXPORTS_DIR) / package.folder_name
 
 
+def share_exported(name: str) -> None:
+    """Give the other hosts a finished folder or list, by its name below the exports' folder."""
+    if shelf := storage.shelf(settings.EXPORTS_DIR, "exports"):
+        shelf.share(name, last=CHECKSUMS)
+
+
+def fetch_exported(name: str, *, is_folder: bool = True) -> Path:
+    """Return a finished folder or list, fetched where another host has written it.
+
+    Where there is none, opening it says so. Raises OSError: the storage does not answer.
+    """
+    if shelf := storage.shelf(settings.EXPORTS_DIR, "exports"):
+        with contextlib.suppress(FileNotFoundError):
+            shelf.fetch(name, last=CHECKSUMS if is_folder else "")
+    return Path(settings.EXPORTS_DIR) / name
+
+
+def fetch_package(package: Package) -> Path:
+    """Return the finished folder. Raises OSError."""
+    return fetch_exported(package.folder_name)
+
+
+def fetch_list(sha256: str) -> Path:
+    """Return the folder that holds the frozen list of that checksum. Raises OSError."""
+    path = list_path(lists_folder(), sha256)
+    return fetch_exported(f"{path.parent.name}/{path.name}", is_folder=False).parent
+
+
 def entries_of(export: Export) -> Iterator[ExportEntry]:
     """Yield the export's images in their frozen order. Raises DamagedListError."""
-    for row in read_list(lists_folder(), export.list_sha256):
+    for row in read_list(fetch_list(export.list_sha256), export.list_sha256):
         yield ExportEntry(
-            source=blobs().path(row["sha256"]),
+            source=storage.blobs().file(row["sha256"]),
             sha256=row["sha256"],
             byte_count=row["bytes"],
             media_type=row["media_type"],
@@ -176,7 +206,7 @@ def entries_of(export: Export) -> Iterator[ExportEntry]:
 
 def zip_of(package: Package) -> StillZip:
     """Return the finished folder as a zip that is written while it is sent."""
-    return zip_folder(folder_of(package), package.folder_name)
+    return zip_folder(fetch_package(package), package.folder_name)
 
 
 # --- What pages show ------------------------------------------------------------------

@@ -254,11 +254,10 @@ def package_file(
     """A finished package as a zip or tar, sent while it is read, whole or in part."""
     dataset, _ = open_dataset(request, slug, Action.EXPORT)
     package = _find_package(dataset, number, pk)
-    folder = services.folder_of(package)
     if package.state != WorkState.DONE:
         raise Http404("This package is not written yet.")
     try:
-        return download(request, folder, package.folder_name, kind)
+        return download(request, services.fetch_package(package), package.folder_name, kind)
     except FileNotFoundError:
         raise Http404("This package is not here any more.") from None
 

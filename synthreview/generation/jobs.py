@@ -154,7 +154,7 @@ def as_spooled(result: DrawResult, at_hand: AtHand) -> dict[str, Any]:
 
     `at_hand` gets them too, by their checksums, for whoever makes rows of them at once.
     """
-    names = side_by_side(storage.blobs().put, [image.data for image in result.images])
+    names = side_by_side(storage.blobs().hold, [image.data for image in result.images])
     at_hand.update(zip(names, result.images, strict=True))
     return {
         "model": result.model,
@@ -221,6 +221,7 @@ def _picture_of(entry: dict[str, Any], *, at_hand: AtHand) -> Picture:
     drawn = at_hand.get(sha256)
     data = drawn.data if drawn else storage.blobs().read(sha256)
     decoded = (_decoded(drawn) if drawn else None) or decode(data)
+    storage.blobs().give(sha256, data)
     storage.store_renditions(sha256, decoded)
     return Picture(decoded.media_type, len(data), decoded.width, decoded.height)
 

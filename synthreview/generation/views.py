@@ -12,6 +12,7 @@ from django.core.paginator import Paginator
 from django.db.models import Count, Min, Q, Sum
 from django.db.models.functions import Now
 from django.http import FileResponse, HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
@@ -240,7 +241,7 @@ def unknown(request: HttpRequest, slug: str, number: int) -> HttpResponse:
 
 
 @require_GET
-def rendition(request: HttpRequest, pk: int, name: str) -> FileResponse:
+def rendition(request: HttpRequest, pk: int, name: str) -> HttpResponseBase:
     """Send the re-encoded picture that pages show; its address never changes its bytes."""
     visible = GeneratedImage.objects.visible_to(signed_in(request))
     return send_rendition(visible.filter(pk=pk).values_list("sha256", flat=True).first(), name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -9,17 +10,79 @@ from urllib.parse import urlsplit
 
 from django.apps import AppConfig
 from django.conf import settings
-from django.core.checks import CheckMessage, Error, register
+from django.core.checks import CheckMessage, Error, Warning, register
+from django.core.exceptions import ImproperlyConfigured
 from django.utils.module_loading import import_string
 
 from synthreview.lib.outcomes import ServiceError
 
+OTHERS = {
+    "SYNTHREVIEW_DEMO",
+    "SYNTHREVIEW_DEMO_PASSWORD",
+    "SYNTHREVIEW_TEST_RUN_FOLDER",
+}  # read elsewhere
 REDIS_SCHEMES = ("redis", "rediss", "unix")
 EXAMPLES = {
     "GENERATORS": "synthreview.generation.generators.sketch.SketchGenerator",
     "AUTHORS": "synthreview.prompting.authors.wordlists.WordlistAuthor",
     "SCORERS": "synthreview.scoring.scorers.clip.ClipScorer",
 }
+
+
+@register
+def check_environment(
+    app_configs: Sequence[AppConfig] | None = None, **kwargs: Any
+) -> list[CheckMessage]:
+    """Every variable must have a value of its kind; one that nothing reads is a slip of the pen."""
+    faults: list[CheckMessage] = [
+        Error(f"{fault.name}: {fault.text}.", hint=f"Write {fault.example}.", id="synthreview.E010")
+        for fault in settings.ENVIRONMENT.faults
+    ]
+    for name, near in settings.ENVIRONMENT.unread("SYNTHREVIEW_", OTHERS):
+        hint = f"Did you mean {near}?" if near else "docs/configuration.md lists all of them."
+        faults.append(
+            Warning(
+                f"{name} is set, and nothing reads it: it is misspelt, or what it belongs to is "
+                "not turned on.",
+                hint=hint,
+                id="synthreview.W010",
+            )
+        )
+    return faults
+
+
+@register
+def check_storage(
+    app_configs: Sequence[AppConfig] | None = None, **kwargs: Any
+) -> list[CheckMessage]:
+    """A bucket needs boto3, and only a bucket has addresses of its own for browsers."""
+    faults: list[CheckMessage] = []
+    if settings.STORAGE and importlib.util.find_spec("boto3") is None:
+        faults.append(
+            Error(
+                "SYNTHREVIEW_STORAGE names a bucket, and boto3 is not installed.",
+                hint="Run pip install 'synthreview[s3]'.",
+                id="synthreview.E011",
+            )
+        )
+    if settings.SERVE_MEDIA == "presigned" and not settings.STORAGE:
+        faults.append(
+            Error(
+                "SYNTHREVIEW_SERVE_MEDIA is 'presigned', and no bucket is there to send pictures.",
+                hint="Write x-accel behind nginx, or stream; or set SYNTHREVIEW_STORAGE.",
+                id="synthreview.E012",
+            )
+        )
+    return faults
+
+
+def refuse_faults() -> None:
+    """Raise ImproperlyConfigured where a setting of ours is wrong: nothing may be served then."""
+    if faults := [*check_environment(), *check_storage(), *check_redis_url()]:
+        errors = [fault for fault in faults if fault.is_serious()]
+        if errors:
+            told = "\n".join(f"  {fault.msg} {fault.hint}" for fault in errors)
+            raise ImproperlyConfigured(f"Settings are wrong:\n{told}")
 
 
 @register

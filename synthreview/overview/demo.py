@@ -44,11 +44,14 @@ IN_DEMO = "SYNTHREVIEW_DEMO"
 # What an operator may have set for another installation must not reach the demonstration.
 FOREIGN = (
     "DATABASE_URL",
+    "DATABASE_URL_FILE",
     "SYNTHREVIEW_ALLOWED_HOSTS",
     "SYNTHREVIEW_DEBUG",
     "SYNTHREVIEW_HTTPS",
     "SYNTHREVIEW_SECRET_KEY",
     "SYNTHREVIEW_SECRET_KEY_FILE",
+    "SYNTHREVIEW_SERVE_MEDIA",
+    "SYNTHREVIEW_STORAGE",
     "SYNTHREVIEW_TRUSTED_ORIGINS",
 )
 SPARSE_S = 5.0  # a line this often where no terminal is there to update one in place

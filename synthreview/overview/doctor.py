@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import shutil
 import stat
-import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -24,8 +23,11 @@ from django.db.models import Count
 from redis.exceptions import RedisError
 from rq import Worker
 
+from synthreview.catalog.storage import blobs
 from synthreview.generation.generators.base import Health
 from synthreview.generation.services import generator, segmenter
+from synthreview.lib.blobs import FileBlobs
+from synthreview.overview import checks
 from synthreview.prompting.drafting import author
 from synthreview.scoring.models import ScorerVersion
 from synthreview.scoring.scorers.base import ScorerError
@@ -234,24 +236,48 @@ def check_work() -> Findings:
 # --- Storage and secrets --------------------------------------------------------------
 
 
+def check_settings() -> Findings:
+    area = "settings"
+    faults = [*checks.check_environment(), *checks.check_storage()]
+    for fault in faults:
+        level = Level.FAULT if fault.is_serious() else Level.WARNING
+        yield Finding(area, level, fault.msg, str(fault.hint or ""))
+    if not faults:
+        yield Finding(area, Level.OK, "Every variable has a value of its kind.")
+
+
 def check_storage() -> Findings:
     area = "storage"
     folder = Path(settings.DATA_DIR)
-    for name in ("DATA_DIR", "BLOBS_DIR", "SPOOL_DIR", "EXPORTS_DIR"):
+    for name in ("DATA_DIR", "SPOOL_DIR", "EXPORTS_DIR"):
         wanted = Path(getattr(settings, name))
-        at = next(parent for parent in (wanted, *wanted.parents) if parent.exists())
         try:
-            with tempfile.TemporaryFile(dir=at):
-                pass
+            FileBlobs(wanted).probe()
         except OSError as error:
             yield Finding(
                 area,
                 Level.FAULT,
-                f"{at} cannot be written: {error.strerror}",
+                f"{wanted} cannot be written: {error.strerror}",
                 "Give the user that runs SynthReview the right to write there, or set "
                 "SYNTHREVIEW_DATA.",
             )
             return
+    bucket = settings.STORAGE
+    try:
+        blobs().probe()
+    except OSError as error:
+        yield Finding(
+            area,
+            Level.FAULT,
+            f"{f's3://{bucket.name}' if bucket else settings.BLOBS_DIR}: {_first_line(error)}",
+            "Correct SYNTHREVIEW_STORAGE, its endpoint, or its keys (AWS_ACCESS_KEY_ID and "
+            "AWS_SECRET_ACCESS_KEY), which must be allowed to read, write, list and delete."
+            if bucket
+            else "Make room, or give the right to write there.",
+        )
+    else:
+        if bucket:
+            yield Finding(area, Level.OK, f"s3://{bucket.name} is written and read.")
     at = next(parent for parent in (folder, *folder.parents) if parent.exists())
     free = shutil.disk_usage(at).free
     level = (
@@ -366,6 +392,7 @@ def check_adapters() -> Findings:
 
 
 CHECKS: dict[str, Callable[[], Findings]] = {
+    "settings": check_settings,
     "database": check_database,
     "redis": check_redis,
     "workers": check_workers,

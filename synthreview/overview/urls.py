@@ -2,10 +2,23 @@
 
 from django.urls import path
 
-from synthreview.overview import cost_views, coverage_views, derive_views, trail_views, views
+from synthreview.overview import (
+    cost_views,
+    coverage_views,
+    derive_views,
+    health,
+    operations_views,
+    trail_views,
+    views,
+)
 
 urlpatterns = [
     path("", views.home, name="home"),
+    path("healthz", health.alive, name="healthz"),
+    path("readyz", health.ready, name="readyz"),
+    path("metrics", health.metrics, name="metrics"),
+    path("operations/", operations_views.operations, name="operations"),
+    path("operations/retry", operations_views.operations_retry, name="operations-retry"),
     path("d/<slug:slug>/", views.dataset, name="dataset"),
     path("d/<slug:slug>/images/", views.images, name="images"),
     path("d/<slug:slug>/coverage/", coverage_views.coverage, name="coverage"),

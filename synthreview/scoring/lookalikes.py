@@ -22,8 +22,10 @@ from django.db.models import Exists, Max, OuterRef, Q, QuerySet
 from synthreview.catalog.models import Dataset, ReferenceImage
 from synthreview.catalog.storage import blobs
 from synthreview.generation.models import GeneratedImage
+from synthreview.lib.blobs import ORIGINAL
 from synthreview.lib.forest import Forest
 from synthreview.lib.images import THUMB
+from synthreview.lib.s3 import StorageError
 from synthreview.scoring.models import (
     MAIN_SCORER,
     Embedding,
@@ -297,11 +299,13 @@ def _pages(names: list[str]) -> Iterator[list[str]]:
 def _fingerprint(sha256: str) -> int | None:
     try:
         found = perceptual_hash(_smallest(sha256))
+    except StorageError:  # it does not answer: that says nothing of the picture
+        raise
     except OSError:  # it is gone or damaged: whoever needs the file says so, with its name
         return None
     return found if found is None or found < SIGN else found - 2 * SIGN
 
 
 def _smallest(sha256: str) -> Path:
-    thumb = blobs().path(sha256, THUMB)
-    return thumb if thumb.exists() else blobs().path(sha256)
+    store = blobs()
+    return store.file(sha256, THUMB if store.exists(sha256, THUMB) else ORIGINAL)

@@ -6,15 +6,20 @@ import contextlib
 import logging
 import socket
 from collections.abc import Iterable
+from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 import django_rq
 from django.apps import apps
 from django.conf import settings
 from django.db import transaction
+from django.db.models import Count, Min, Q
 from django.db.models.functions import Now
+from django.utils import timezone
 from redis import Redis
 from redis.exceptions import RedisError
+from rq import Worker
 from rq.job import Job
 from rq.queue import Queue
 
@@ -134,8 +139,8 @@ def _enqueue_lost(model: type[DurableWork]) -> int:
 
 
 @transaction.atomic
-def retry(rows: Iterable[DurableWork], *, dataset: int) -> int:
-    """Make failed work of a dataset ready again, with fresh attempts; returns how many rows."""
+def retry(rows: Iterable[DurableWork], *, dataset: int | None) -> int:
+    """Make failed work of one dataset ready again, with fresh attempts; returns how many rows."""
     retried = []
     for row in rows:
         won = (
@@ -151,6 +156,50 @@ def retry(rows: Iterable[DurableWork], *, dataset: int) -> int:
         record(Act.WORK_RETRIED, retried[0], dataset=dataset, after=keys)
     enqueue_on_commit(retried)
     return len(retried)
+
+
+# --- Queues, as they are now ------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class QueueState:
+    """One queue: keys in Redis, and the rows behind them."""
+
+    name: str
+    workers: int
+    waiting: int
+    due: int
+    running: int
+    overdue: int
+    oldest_due_s: float
+
+
+def queues() -> list[QueueState]:
+    """Return every queue. Raises RedisError."""
+    rows: dict[str, list[dict[str, Any]]] = {name: [] for name in settings.QUEUE_NAMES}
+    for model in work_models():
+        found = model._default_manager.open().aggregate(
+            due=Count("pk", filter=Q(state=WorkState.READY, due_at__lte=Now())),
+            running=Count("pk", filter=Q(state=WorkState.RUNNING)),
+            overdue=Count("pk", filter=Q(state=WorkState.RUNNING, lease_expires_at__lt=Now())),
+            oldest=Min("due_at", filter=Q(state=WorkState.READY, due_at__lte=Now())),
+        )
+        rows[model.QUEUE].append(found)
+    return [_state_of(name, of_queue) for name, of_queue in rows.items()]
+
+
+def _state_of(name: str, rows: list[dict[str, Any]]) -> QueueState:
+    oldest = [row["oldest"] for row in rows if row["oldest"]]
+    queue = _queue(name)
+    return QueueState(
+        name=name,
+        workers=Worker.count(queue=queue),
+        waiting=queue.count,
+        due=sum(row["due"] for row in rows),
+        running=sum(row["running"] for row in rows),
+        overdue=sum(row["overdue"] for row in rows),
+        oldest_due_s=max(0.0, (timezone.now() - min(oldest)).total_seconds()) if oldest else 0.0,
+    )
 
 
 # --- The sweeper's sign of life ---------------------------------------------------

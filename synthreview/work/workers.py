@@ -16,10 +16,21 @@ from rq import SimpleWorker, Worker
 from rq.job import Job
 from rq.queue import Queue
 
+from synthreview.lib.logs import doing
+
 PR_SET_PDEATHSIG = 1
 
 
-class CallWorker(Worker):
+class _NamesJobs:
+    """Puts the job's id beside every line that it logs."""
+
+    def perform_job(self, job: Job, queue: Queue) -> bool:
+        with doing(job=str(job.id), queue=queue.name):
+            done: bool = super().perform_job(job, queue)  # type: ignore[misc]
+        return done
+
+
+class CallWorker(_NamesJobs, Worker):
     """Forks for each job, so that a crash in one call ends only that call."""
 
     def main_work_horse(self, job: Job, queue: Queue) -> None:
@@ -27,7 +38,7 @@ class CallWorker(Worker):
         super().main_work_horse(job, queue)
 
 
-class ModelWorker(SimpleWorker):
+class ModelWorker(_NamesJobs, SimpleWorker):
     """Works in its own process, so that a model once loaded stays loaded."""
 
 

@@ -11,14 +11,13 @@ import hashlib
 import json
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
-from django.conf import settings
 from django.db.models import Q
 
 from synthreview.catalog import storage
 from synthreview.generation.models import Call, GeneratedImage
+from synthreview.lib.blobs import ORIGINAL
 from synthreview.lib.images import RENDITIONS_PX, BadImageError, decode
 from synthreview.spending import spool
 from synthreview.spending.models import Budget, PaidWork
@@ -87,13 +86,10 @@ def images() -> list[str]:
 def blobs() -> list[str]:
     """5, 6: every file is what its name says, and every image has its original and renditions."""
     found = []
-    root = Path(settings.BLOBS_DIR)
-    for path in root.glob("original/*/*/*"):
-        if path.suffix == ".part":
-            continue  # a draft of somebody who was killed: nothing takes it for a file
-        if hashlib.sha256(path.read_bytes()).hexdigest() != path.name:
-            found.append(f"{path.name} does not hold what its name says")
     store = storage.blobs()
+    for variant, name in store.names():  # a draft of somebody who was killed is no blob
+        if variant == ORIGINAL and hashlib.sha256(store.read(name)).hexdigest() != name:
+            found.append(f"{name} does not hold what its name says")
     for image in GeneratedImage.objects.all():
         if not store.exists(image.sha256):
             found.append(f"image {image.pk} has lost its original")

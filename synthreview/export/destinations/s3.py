@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from synthreview.export.destinations.base import DestinationError, Parcel
+from synthreview.lib.s3 import make_client
 
 TYPES = {
     ".jpg": "image/jpeg",
@@ -57,7 +58,7 @@ class S3Destination:
         top = "/".join(filter(None, (self.prefix, parcel.name)))
         checksums = parcel.checksums()
         try:
-            client = self._client()
+            client = make_client(self.endpoint_url, self.region)
             sent = 0
             for name, path in parcel.files():
                 sha256 = checksums.get(name) or _sha256(path)
@@ -71,24 +72,6 @@ class S3Destination:
         ) as error:
             raise _in_words(error) from error
         return f"s3://{self.bucket}/{top}/"
-
-    def _client(self) -> Any:
-        import boto3
-        from botocore.config import Config
-
-        return boto3.session.Session().client(
-            "s3",
-            endpoint_url=self.endpoint_url or None,
-            region_name=self.region or None,
-            config=Config(
-                connect_timeout=10,
-                read_timeout=60,
-                retries={"max_attempts": 4, "mode": "standard"},
-                # Storages of other makers do not know AWS's newer checksums.
-                request_checksum_calculation="when_required",
-                response_checksum_validation="when_required",
-            ),
-        )
 
     def _put(self, client: Any, key: str, path: Path, sha256: str) -> None:
         if _is_there(client, self.bucket, key, path.stat().st_size, sha256):

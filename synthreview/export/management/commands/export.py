@@ -24,7 +24,13 @@ from synthreview.export.delivering import deliver as send
 from synthreview.export.delivering import destinations, order_delivery
 from synthreview.export.jobs import freeze, write_package
 from synthreview.export.models import Package
-from synthreview.export.services import Form, NothingApprovedError, folder_of, order_export, zip_of
+from synthreview.export.services import (
+    Form,
+    NothingApprovedError,
+    fetch_package,
+    order_export,
+    zip_of,
+)
 from synthreview.export.splits import parse_wish
 from synthreview.export.writers.formats import DEFAULT, FORMATS
 from synthreview.lib.adapters import UnknownAdapterError
@@ -187,7 +193,7 @@ def deliver(package: Package, target: Path) -> None:
                 file.flush()
                 os.fsync(file.fileno())
         else:
-            shutil.copytree(folder_of(package), draft)
+            shutil.copytree(fetch_package(package), draft)
         draft.replace(target)
     finally:
         with contextlib.suppress(OSError):
