@@ -156,7 +156,7 @@ def signed_in(dataset: Dataset, number: int) -> str:
     Membership.objects.create(dataset=dataset, user=user, role=Role.REVIEWER)
     session: Any = SessionStore()
     session[SESSION_KEY] = str(user.pk)
-    session[BACKEND_SESSION_KEY] = "django.contrib.auth.backends.ModelBackend"
+    session[BACKEND_SESSION_KEY] = settings.AUTHENTICATION_BACKENDS[0]
     session[HASH_SESSION_KEY] = user.get_session_auth_hash()
     session.create()
     return str(session.session_key)
