@@ -83,7 +83,12 @@ def write_on() -> None:
 
     user, _ = User.objects.get_or_create(username="writer")
     is_over = threading.Event()
-    threading.Thread(target=lambda: (sys.stdin.read(), is_over.set()), daemon=True).start()
+
+    def wait_for_the_end() -> None:
+        sys.stdin.read()
+        is_over.set()
+
+    threading.Thread(target=wait_for_the_end, daemon=True).start()
     print("writing", flush=True)
     longest = 0.0
     while not is_over.wait(0.01):
