@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from synthreview.evaluation.diversity_services import plan_diversity
+from synthreview.overview.probes import watch_floors
 from synthreview.prompting.uploads import drop_expired
 from synthreview.review.certifying import steer
 from synthreview.review.hard_faults import FaultFinder
@@ -19,6 +21,7 @@ from synthreview.review.queue import free_expired
 from synthreview.review.ranking_services import plan_rankings
 from synthreview.review.threshold_rules import keep_thresholds
 from synthreview.scoring.caption_jobs import plan_caption_passes
+from synthreview.scoring.probing import plan_probes
 from synthreview.scoring.questioning import plan_questions
 from synthreview.scoring.services import plan_scoring
 from synthreview.spending.services import tidy_spool
@@ -40,6 +43,10 @@ STEPS = (
     Step("plan questions to a vision model", 10, plan_questions),
     Step("put scored images into the queue", 1, partial(admit, recent_only=True)),
     Step("plan to compare captions by meaning", 15, plan_caption_passes),
+    Step("plan to read probes of new images", 5, partial(plan_probes, recent_only=True)),
+    Step("plan to read probes of any image left out", 60, plan_probes),
+    Step("raise alarms for groups under their floor", 30, watch_floors),
+    Step("plan to measure diversity", 30, plan_diversity),
     Step("take back and enqueue durable work", 5, sweep),
     Step("use paid answers that came late", 30, tidy_spool),
     Step("set the share of audits", 5, steer),

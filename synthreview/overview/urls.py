@@ -2,7 +2,15 @@
 
 from django.urls import path
 
-from synthreview.overview import cost_views, coverage_views, derive_views, trail_views, views
+from synthreview.overview import (
+    cost_views,
+    coverage_views,
+    derive_views,
+    diversity_views,
+    probe_views,
+    trail_views,
+    views,
+)
 
 urlpatterns = [
     path("", views.home, name="home"),
@@ -10,6 +18,26 @@ urlpatterns = [
     path("d/<slug:slug>/images/", views.images, name="images"),
     path("d/<slug:slug>/coverage/", coverage_views.coverage, name="coverage"),
     path("d/<slug:slug>/coverage/plan", coverage_views.plan_gaps, name="coverage-plan"),
+    path("d/<slug:slug>/coverage/probes/", probe_views.probes, name="probes"),
+    path("d/<slug:slug>/coverage/probes/new", probe_views.probe_new, name="probe-new"),
+    path("d/<slug:slug>/coverage/probes/<int:pk>/", probe_views.probe, name="probe"),
+    path("d/<slug:slug>/coverage/probes/<int:pk>/edit", probe_views.probe_edit, name="probe-edit"),
+    path(
+        "d/<slug:slug>/coverage/probes/<int:pk>/delete",
+        probe_views.probe_delete,
+        name="probe-delete",
+    ),
+    path(
+        "d/<slug:slug>/coverage/probes/<int:pk>/label",
+        probe_views.probe_label,
+        name="probe-label",
+    ),
+    path("d/<slug:slug>/coverage/diversity/", diversity_views.diversity, name="diversity"),
+    path(
+        "d/<slug:slug>/coverage/diversity/guard",
+        diversity_views.guard,
+        name="diversity-guard",
+    ),
     path("d/<slug:slug>/costs/", cost_views.costs, name="costs"),
     path("d/<slug:slug>/derive/", derive_views.derive, name="derive"),
     path("d/<slug:slug>/derive/estimate", derive_views.derive_estimate, name="derive-estimate"),
