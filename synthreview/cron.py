@@ -11,6 +11,8 @@ from functools import partial
 from typing import Any
 
 from synthreview.catalog.storage import forget_fetched
+from synthreview.evaluation.diversity_services import plan_diversity
+from synthreview.overview.probes import watch_floors
 from synthreview.prompting.uploads import drop_expired, drop_expired_shared
 from synthreview.review.certifying import steer
 from synthreview.review.hard_faults import FaultFinder
@@ -21,6 +23,7 @@ from synthreview.review.ranking_services import plan_rankings
 from synthreview.review.threshold_rules import keep_thresholds
 from synthreview.scoring.caption_jobs import plan_caption_passes
 from synthreview.scoring.lookalikes import compare_new
+from synthreview.scoring.probing import plan_probes
 from synthreview.scoring.questioning import plan_questions
 from synthreview.scoring.services import plan_scoring
 from synthreview.spending.services import tidy_spool
@@ -44,6 +47,10 @@ STEPS = (
     Step("compare any image left out", 60, compare_new),
     Step("put scored images into the queue", 1, partial(admit, recent_only=True)),
     Step("plan to compare captions by meaning", 15, plan_caption_passes),
+    Step("plan to read probes of new images", 5, partial(plan_probes, recent_only=True)),
+    Step("plan to read probes of any image left out", 60, plan_probes),
+    Step("raise alarms for groups under their floor", 30, watch_floors),
+    Step("plan to measure diversity", 30, plan_diversity),
     Step("take back and enqueue durable work", 5, sweep),
     Step("use paid answers that came late", 30, tidy_spool),
     Step("set the share of audits", 5, steer),

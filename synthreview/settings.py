@@ -456,6 +456,8 @@ if (C2PA_CERT := env.str("SYNTHREVIEW_C2PA_CERT", default="")) and (
 WEBHOOK_HOSTS = frozenset(env.list("SYNTHREVIEW_WEBHOOK_HOSTS", default=[]))
 # Captions whose CLIP text vectors have this cosine or more mean nearly the same.
 NEAR_MEANING = env.float("SYNTHREVIEW_NEAR_MEANING", default=0.97, least=0, most=1)
+# Images whose CLIP vectors have this cosine or more show the same composition.
+SAME_COMPOSITION = env.float("SYNTHREVIEW_SAME_COMPOSITION", default=0.95, least=0, most=1)
 # A vision model is a judge only where somebody named one; the policy says how much it is asked.
 if VQA_MODEL := env.str("SYNTHREVIEW_VQA_MODEL", default=""):
     SCORERS["vqa"] = {

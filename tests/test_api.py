@@ -14,6 +14,7 @@ from django.test.utils import CaptureQueriesContext
 
 from synthreview.catalog.services import set_axis_values
 from synthreview.prompting.models import Prompt, Writing
+from synthreview.scoring.models import Probe
 from tests.factories import make_dataset, make_prompt
 from tests.people import People, make_people
 
@@ -28,6 +29,8 @@ OPEN = dict(zip(EVERYBODY, (401, 200, 200, 200, 200, 200), strict=True))
 NOTHING_YET = {**CURATE, "curator": 422, "admin": 422}
 NONE_YET = dict(zip(EVERYBODY, (401, 404, 404, 404, 404, 404), strict=True))
 NONE_YET_TO_WRITE = {**CURATE, "curator": 404, "admin": 404}
+
+PROBE = {"name": "light", "groups": [{"name": "day"}, {"name": "night"}]}
 
 ANSWER = {"token": "6f1c2a52-0f6e-4f0e-9d0e-0c1f6f3a7b11", "verdict": "approve"}
 
@@ -65,6 +68,20 @@ ROUTES: list[tuple[str, str, Any, dict[str, int]]] = [
     ("post", "/api/datasets/{slug}/review/heartbeat", {"tokens": []}, REVIEW),
     ("get", "/api/review/reasons", None, OPEN),
     ("get", "/api/datasets/{slug}/coverage", None, LOOK),
+    ("get", "/api/datasets/{slug}/probes", None, LOOK),
+    ("post", "/api/datasets/{slug}/probes", PROBE, CURATE),
+    ("get", "/api/datasets/{slug}/probes/{pk}", None, LOOK),
+    ("put", "/api/datasets/{slug}/probes/{pk}", PROBE, CURATE),
+    ("delete", "/api/datasets/{slug}/probes/{pk}", None, CURATE),
+    # No image is read here; tests/overview/test_probes.py labels some.
+    (
+        "post",
+        "/api/datasets/{slug}/probes/{pk}/labels",
+        {"image": 1},
+        {**REVIEW, "reviewer": 422, "curator": 422, "admin": 422},
+    ),
+    ("get", "/api/datasets/{slug}/diversity", None, LOOK),
+    ("post", "/api/datasets/{slug}/diversity", {"threshold": 0.9}, NOTHING_YET),
     ("get", "/api/datasets/{slug}/exports", None, LOOK),
     # Nothing is approved here, so that there is nothing to export and no export to be found;
     # tests/export/test_api.py has both.
@@ -126,6 +143,7 @@ def test_every_route_for_every_person(
 ) -> None:
     prompt = make_prompt(people.label_class, state="draft")
     Writing.objects.create(pk=prompt.pk, dataset=people.dataset, author="model", asked=1, written=0)
+    Probe.objects.create(pk=prompt.pk, dataset=people.dataset, name="ages")
     url = path.replace("{slug}", "traffic").replace("{pk}", str(prompt.pk))
     url = url.replace("{number}", "1").replace("{other}", "2")
     client = client_of(people, who)

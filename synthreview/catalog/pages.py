@@ -65,7 +65,12 @@ TABS = (
         ("run", "run-new", "run-unknown", "costs", "derive", "references"),
     ),
     Tab("Images", "images", Action.VIEW, ("image", "repaint", "image-like")),
-    Tab("Coverage", "coverage", Action.VIEW),
+    Tab(
+        "Coverage",
+        "coverage",
+        Action.VIEW,
+        ("probes", "probe", "probe-new", "probe-edit", "probe-label", "diversity"),
+    ),
     Tab("Review", "review", Action.REVIEW, ("reviewers-me",)),
     Tab("Adjudicate", "adjudicate", Action.ADJUDICATE),
     Tab("Reviewers", "reviewers", Action.CURATE),

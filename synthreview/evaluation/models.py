@@ -137,3 +137,56 @@ class PictureEmbedding(models.Model):
 
     def __str__(self) -> str:
         return f"{self.view} embedding of {self.sha256[:12]}"
+
+
+class Diversity(DurableWork):
+    """One look at how varied the images of each class are, beside the user's real ones.
+
+    Planned by itself as images come, or asked for by a person; ends DONE with `result` (see
+    diversity_jobs). `proposals` are the guard's sentences by class, apart from the result because
+    busy pages read them. `threshold`: images alike by so much count as one composition.
+    `image_count` is how many images the dataset had.
+    """
+
+    QUEUE = "evaluation"
+    JOB = "synthreview.evaluation.diversity_jobs.measure"
+
+    dataset = models.ForeignKey(Dataset, on_delete=models.CASCADE, related_name="+")
+    version = models.ForeignKey(
+        ScorerVersion, null=True, on_delete=models.PROTECT, related_name="+"
+    )
+    threshold = models.FloatField()
+    image_count = models.PositiveIntegerField()
+    result = models.JSONField(default=dict)
+    proposals = models.JSONField(default=list)
+    created_at = models.DateTimeField(db_default=Now())
+    created_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
+    )
+
+    class Meta(DurableWork.Meta):
+        ordering = ["-pk"]
+        verbose_name_plural = "diversity looks"
+        constraints = [
+            *DurableWork.Meta.constraints,
+            models.UniqueConstraint(
+                fields=["dataset"],
+                condition=Q(state__in=OPEN_STATES),
+                name="evaluation_diversity_one_open",
+            ),
+            models.CheckConstraint(
+                name="evaluation_diversity_threshold_is_cosine",
+                condition=Q(threshold__gt=0, threshold__lt=1),
+            ),
+            models.CheckConstraint(
+                name="evaluation_diversity_done_has_result",
+                condition=~Q(state=WorkState.DONE) | ~Q(result={}),
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"diversity of {self.dataset}"
+
+    @property
+    def is_open(self) -> bool:
+        return self.state in OPEN_STATES

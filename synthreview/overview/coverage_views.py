@@ -15,6 +15,7 @@ from django.views.decorators.http import require_GET, require_POST
 from synthreview.catalog.models import LabelClass
 from synthreview.catalog.pages import open_dataset, signed_in
 from synthreview.catalog.permissions import Action
+from synthreview.evaluation.diversity_services import proposals_of
 from synthreview.overview.coverage import (
     FLOOR,
     MOST_GAPS,
@@ -31,11 +32,24 @@ MOST_CAPTIONS = 50
 SEPARATOR = "|"  # between a class's slug and a value; a slug has none
 
 
+# What a cell may tell, and the words above the matrix that say so.
+SHOWN = {
+    "approved": ("Approved of drawn", "approved of drawn"),
+    "asked": ("Asked", "images asked for"),
+    "rejected": ("Rejected of drawn", "rejected of drawn"),
+    "rate": ("Approval rate", "approved of decided, in per cent, with 90 % intervals"),
+    "cost": ("Cost", "what the calls were billed"),
+}
+
+
 class CoverageForm(forms.Form):
-    """Which axis to look at, of which technique, and how many images are enough."""
+    """Which axis to look at, of which technique, what of it, and how many images are enough."""
 
     axis = forms.ChoiceField(required=False)
     technique = forms.ChoiceField(required=False)
+    show = forms.ChoiceField(
+        required=False, choices=[(key, title) for key, (title, _) in SHOWN.items()]
+    )
     floor = forms.IntegerField(
         label="Enough from", required=False, initial=FLOOR, min_value=1, max_value=100_000
     )
@@ -45,6 +59,12 @@ class CoverageForm(forms.Form):
         known = [(key, TECHNIQUES[key].title) for key in atlas.techniques if key in TECHNIQUES]
         self.fields["axis"].choices = [(axis, axis) for axis in atlas.axes]  # type: ignore[attr-defined]
         self.fields["technique"].choices = [("", "All techniques"), *known]  # type: ignore[attr-defined]
+
+    @property
+    def shown(self) -> str:
+        """Return what the cells tell."""
+        self.is_valid()
+        return self.cleaned_data.get("show") or "approved"
 
     def matrix(self, atlas: Atlas) -> Matrix | None:
         """Return what was chosen, or the first axis; None where the dataset has none."""
@@ -74,7 +94,14 @@ def coverage(request: HttpRequest, slug: str) -> HttpResponse:
     atlas = atlas_of(dataset)
     given = {"floor": FLOOR, "axis": next(iter(atlas.axes), ""), **request.GET.dict()}
     form = CoverageForm(given, atlas=atlas)
-    context |= {"form": form, "gap_form": GapForm(), **_matrix_context(form.matrix(atlas))}
+    context |= {
+        "form": form,
+        "gap_form": GapForm(),
+        "shown": form.shown,
+        "shown_words": SHOWN[form.shown][1],
+        "proposals": proposals_of(dataset),
+        **_matrix_context(form.matrix(atlas)),
+    }
     return render(request, "overview/coverage.html", context)
 
 

@@ -14,6 +14,8 @@ from synthreview.generation.models import Run
 from synthreview.prompting.prompt_files import SLOT_NAME
 from synthreview.prompting.techniques import TECHNIQUE_CHOICES
 from synthreview.review.models import ImageState
+from synthreview.scoring.probe_models import ProbeGroup
+from synthreview.scoring.probing import showing
 from synthreview.scoring.services import fooled
 
 WAITING = "waiting"
@@ -47,6 +49,7 @@ class ImageFilterForm(forms.Form):
 
     axis = forms.RegexField(SLOT_NAME, required=False, widget=forms.HiddenInput)
     value = forms.CharField(required=False, max_length=120, widget=forms.HiddenInput)
+    shows = forms.RegexField(r"^\d{1,18}$", required=False, widget=forms.HiddenInput)
     word = forms.ChoiceField(
         required=False,
         label="Words on pictures",
@@ -80,6 +83,7 @@ class ImageFilterForm(forms.Form):
         self.is_valid()
         cleaned = {name: value for name, value in self.cleaned_data.items() if value}
         state, word = cleaned.pop("state", None), cleaned.pop("word", None)
+        shows = cleaned.pop("shows", None)
         if state == WAITING:
             cleaned["review__isnull"] = True
         elif state:
@@ -88,6 +92,8 @@ class ImageFilterForm(forms.Form):
         chosen = Q(**cleaned)
         if word:
             chosen &= Q(fooled(word == FOOLED))
+        if shows:
+            chosen &= Q(showing(int(shows)))
         return chosen & self._of_value(axis, value) if axis and value else chosen
 
     def _of_value(self, axis: str, value: str) -> Q:
@@ -96,6 +102,15 @@ class ImageFilterForm(forms.Form):
         words = {value, *known.exclude(phrase="").values_list("phrase", flat=True)}
         # Not as a keyword: the axis is somebody's text, and Django reads "__" in those.
         return Q(In(KeyTextTransform(axis, "prompt__slots"), sorted(words)))
+
+    @property
+    def shown_group(self) -> ProbeGroup | None:
+        """The group of a probe that the images seem to show, where one was asked for."""
+        self.is_valid()
+        shows = self.cleaned_data.get("shows")
+        if not shows:
+            return None
+        return ProbeGroup.objects.filter(probe__dataset=self._dataset, pk=int(shows)).first()
 
     @property
     def query(self) -> dict[str, str]:

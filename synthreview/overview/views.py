@@ -12,12 +12,14 @@ from django.views.decorators.http import require_GET
 
 from synthreview.catalog.models import Dataset
 from synthreview.catalog.pages import dataset_context, open_dataset, page_or_part, signed_in
+from synthreview.evaluation.diversity_services import proposals_of
 from synthreview.generation.models import GeneratedImage
 from synthreview.generation.services import generator
 from synthreview.lib.adapters import UnknownAdapterError
 from synthreview.overview.forms import ImageFilterForm
 from synthreview.overview.lineage import ancestors, children
 from synthreview.overview.numbers import dataset_lines, overview_of
+from synthreview.overview.probes import floor_alarms
 from synthreview.review.assignment import judges_blindly, may_see_verdicts
 from synthreview.review.models import Decision, ImageReview, ImageState
 from synthreview.review.reasons import REASONS
@@ -50,6 +52,8 @@ def dataset(request: HttpRequest, slug: str) -> HttpResponse:
         "overview": overview_of(found),
         "newest": newest,
         "notices": _notices(found, newest),
+        "floor_alarms": floor_alarms(found),
+        "proposals": proposals_of(found),
     }
     return page_or_part(request, "overview/dataset.html", "overview/_dataset.html", context)
 

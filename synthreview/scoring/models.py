@@ -406,3 +406,11 @@ class QuestionCall(PaidWork):
     def running_for(cls, service: str) -> int:
         alias = service.removeprefix("scorer:")
         return cls.objects.filter(state=WorkState.RUNNING, version__alias=alias).count()
+
+
+# At the end, because it stands on nothing above: Django finds an app's rows through this module.
+from synthreview.scoring.probe_models import Probe as Probe  # noqa: E402
+from synthreview.scoring.probe_models import ProbeGroup as ProbeGroup  # noqa: E402
+from synthreview.scoring.probe_models import ProbeLabel as ProbeLabel  # noqa: E402
+from synthreview.scoring.probe_models import ProbePass as ProbePass  # noqa: E402
+from synthreview.scoring.probe_models import ProbeReading as ProbeReading  # noqa: E402

@@ -74,5 +74,9 @@ class Act(models.TextChoices):
     WEBHOOK_ADDED = "webhook.added", "added the webhook"
     WEBHOOK_REMOVED = "webhook.removed", "removed the webhook"
 
+    PROBE_SET = "probe.set", "set the groups of the probe"
+    PROBE_DELETED = "probe.deleted", "deleted the probe"
+    DIVERSITY_ASKED = "diversity.asked", "had the diversity measured"
+
     EVALUATION_STARTED = "evaluation.started", "started the evaluation"
     EVALUATION_STOPPED = "evaluation.stopped", "stopped the evaluation"

@@ -244,6 +244,30 @@ def test_the_page_shows_the_matrix_and_opens_the_images(
     assert "Only environment: beach." in images.content.decode()
 
 
+@pytest.mark.parametrize(
+    ("show", "said"),
+    [
+        ("asked", ">6</a>"),
+        ("rejected", '>1 <span class="small soft">of 3</span></a>'),
+        ("rate", '>62 % <span class="small soft">24\u201394</span></a>'),
+        ("cost", ">$0.50</a>"),
+        ("nothing", '>2 <span class="small soft">of 3</span></a>'),
+    ],
+)
+def test_a_cell_tells_what_is_asked_of_it(
+    dataset: Dataset, car: LabelClass, curator: User, client: Client, show: str, said: str
+) -> None:
+    prompt = prompt_of(car, "on the beach")
+    make_call(make_run(dataset), prompt, count=3, billed_micro_usd=500_000)
+    for make in (make_approved_image, make_approved_image, make_rejected_image):
+        make(car, curator, prompt=prompt)
+    client.force_login(curator)
+    page = client.get(reverse("coverage", args=["things"]), {"show": show}).content.decode()
+    assert said in " ".join(page.split()).replace("\n", "").replace("> ", ">").replace(
+        " </a", "</a"
+    )
+
+
 @pytest.mark.parametrize("query", ["?axis=nope&technique=x&floor=-3", "?axis=%00", "?floor=x"])
 def test_a_strange_address_shows_the_first_axis(
     dataset: Dataset, curator: User, client: Client, query: str
