@@ -70,6 +70,20 @@ document.getElementById("invert").addEventListener("click", () => {
   keep();
 });
 
+// The rectangle that counts as long as nothing is painted, shown where it lies.
+const rectangle = document.createElement("div");
+rectangle.className = "rectangle";
+box.append(rectangle);
+const sides = ["left", "top", "right", "bottom"].map((side) => form.elements[side]);
+
+function outline() {
+  const [left, top, right, bottom] = sides.map((side) => Math.min(Math.max(Number(side.value), 0), 100));
+  Object.assign(rectangle.style, { left: `${left}%`, top: `${top}%`, right: `${100 - right}%`, bottom: `${100 - bottom}%` });
+  rectangle.hidden = right <= left || bottom <= top || Boolean(said.textContent) || field.files.length > 0;
+}
+for (const input of [...sides, field]) input.addEventListener("input", outline);
+outline();
+
 // Put the mask into the file field, white on black; an empty one takes it out again.
 function keep() {
   const { data } = pen.getImageData(0, 0, canvas.width, canvas.height);
@@ -79,6 +93,7 @@ function keep() {
   said.textContent = painted ? `${Math.max(share, 1)} % is repainted` : "";
   if (!painted) {
     field.value = "";
+    outline();
     return;
   }
   const mask = document.createElement("canvas");
@@ -92,5 +107,6 @@ function keep() {
     const files = new DataTransfer();
     files.items.add(new File([blob], "mask.png", { type: "image/png" }));
     field.files = files.files;
+    outline();
   }, "image/png");
 }

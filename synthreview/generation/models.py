@@ -31,6 +31,11 @@ class RunQuerySet(models.QuerySet["Run"]):
         """Return runs with calls still open."""
         return self.filter(Exists(Call.objects.open().filter(run=OuterRef("pk"))))
 
+    def with_unknown(self) -> Self:
+        """Return runs with calls whose outcome a person has to decide."""
+        unknown = Call.objects.filter(run=OuterRef("pk"), state=WorkState.UNKNOWN)
+        return self.filter(Exists(unknown))
+
 
 class Run(models.Model):
     """One order of images: which prompts, how many, by which generator.

@@ -81,20 +81,8 @@ class DrawForm(forms.Form):
             choices=[(offer.alias, offer.title) for offer in able],
             error_messages={"required": nobody, "invalid_choice": self._cannot()},
         )
-        sizes = sorted(
-            {size for offer in able for size in generator(offer.alias).capabilities().sizes_px}
-        )
-        if capability in KEEPS_SIZE:
-            del self.fields["size_px"]
-        else:
-            self.fields["size_px"] = forms.TypedChoiceField(
-                label="Size", coerce=int, choices=[(size, f"{size} px") for size in sizes]
-            )
-        self.initial = {
-            "generator": able[0].alias if able else "",
-            "size_px": USUAL_PX if USUAL_PX in sizes else next(iter(sizes), ""),
-            **self.initial,
-        }
+        self.initial = {"generator": able[0].alias if able else "", **self.initial}
+        self._add_size()
         self._add_options()
 
     @property
@@ -150,6 +138,22 @@ class DrawForm(forms.Form):
             "options": self.options,
             **size,
         }
+
+    def _add_size(self) -> None:
+        """Offer the sizes of the chosen generator, where it is asked for one."""
+        if self.capability in KEEPS_SIZE:
+            del self.fields["size_px"]
+            return
+        chosen = self.chosen_generator
+        sizes = sorted(generator(chosen).capabilities().sizes_px) if chosen else []
+        self.fields["size_px"] = forms.TypedChoiceField(
+            label="Size",
+            coerce=int,
+            choices=[(size, f"{size} px") for size in sizes],
+            error_messages={"invalid_choice": "Choose one of the sizes that this generator draws."},
+        )
+        usual = USUAL_PX if USUAL_PX in sizes else next(iter(sizes), "")
+        self.initial.setdefault("size_px", usual)
 
     def _add_options(self) -> None:
         chosen = self.chosen_generator

@@ -15,6 +15,7 @@ from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
+from django_htmx.http import trigger_client_event
 
 from synthreview.catalog.downloads import open_blob, send_rendition
 from synthreview.catalog.models import Dataset
@@ -48,9 +49,8 @@ def runs(request: HttpRequest, slug: str) -> HttpResponse:
     rows = rows.annotate(
         drawn=Sum("calls__count", filter=Q(calls__state=WorkState.DONE), default=0),
         open_calls=Count("calls", filter=Q(calls__state__in=OPEN_STATES)),
-        failed_calls=Count(
-            "calls", filter=Q(calls__state__in=[WorkState.FAILED, WorkState.UNKNOWN])
-        ),
+        failed_calls=Count("calls", filter=Q(calls__state=WorkState.FAILED)),
+        unknown_calls=Count("calls", filter=Q(calls__state=WorkState.UNKNOWN)),
     )
     page = Paginator(rows.order_by("-pk"), PAGE).get_page(request.GET.get("page"))
     titles = {run.generator: _title(run.generator) for run in page}
@@ -85,7 +85,12 @@ def new_run(request: HttpRequest, slug: str) -> HttpResponse:
             form.add_error(None, str(error))
         else:
             return redirect("run", dataset.slug, run.number)
-    return render(request, "generation/run_new.html", context | {"form": form})
+    return estimated_anew(render(request, "generation/run_new.html", context | {"form": form}))
+
+
+def estimated_anew(response: HttpResponse) -> HttpResponse:
+    """Have the page ask for its estimate once htmx has put these fields in: others are offered."""
+    return trigger_client_event(response, "estimate", after="settle")
 
 
 @require_GET
@@ -137,12 +142,10 @@ def _progress_of(run: Run) -> dict[str, Any]:
     reports = run.calls.exclude(error="").order_by().values("error", "state")
     due = CallBatch.objects if run.is_batched and not counts[WorkState.DONE] else Call.objects
     waiting = due.due().filter(run=run).aggregate(since=Min("due_at"))["since"]
-    settled = run.image_count if not counts["open"] else counts["images"] + counts["lost"]
     return {
         "run": run,
         "title": _title(run.generator),
         "counts": counts,
-        "settled": settled,
         "reports": reports.annotate(lost=Sum("count")).order_by("-lost", "error")[:5],
         "newest": GeneratedImage.objects.filter(run=run)[:NEWEST],
         "steps": run.calls.filter(state=WorkState.RUNNING).aggregate(
@@ -163,6 +166,8 @@ def _progress_of(run: Run) -> dict[str, Any]:
         "batches": list(run.batches.all()) if run.is_batched else [],
         "spent": run.calls.aggregate(
             billed=Sum("billed_micro_usd", default=0),
+            reserved=Sum("estimated_micro_usd", filter=Q(state__in=OPEN_STATES), default=0),
+            unknown=Sum("estimated_micro_usd", filter=Q(state=WorkState.UNKNOWN), default=0),
             estimated=Sum("estimated_micro_usd", default=0),
         ),
     }

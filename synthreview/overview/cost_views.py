@@ -10,11 +10,13 @@ from django.views.decorators.http import require_http_methods
 
 from synthreview.catalog.pages import open_dataset, signed_in
 from synthreview.catalog.permissions import Action, require
+from synthreview.generation.models import Run
 from synthreview.lib.money import MICRO_PER_USD, micro_usd
 from synthreview.overview.costs import caption_costs, costs_of, question_costs
 from synthreview.spending.services import OverBudgetError, budget_of, set_budget
 
 MOST_USD = 10_000_000
+UNKNOWN_RUNS = 20  # named on the page; the oldest first
 
 
 class BudgetForm(forms.Form):
@@ -56,6 +58,9 @@ def costs(request: HttpRequest, slug: str) -> HttpResponse:
         "captions": captions,
         "questions": question_costs(dataset),
         "unknown": sum(cost.unknown for cost in tables["Generator"]),
+        "unknown_runs": Run.objects.filter(dataset=dataset)
+        .with_unknown()
+        .order_by("pk")[:UNKNOWN_RUNS],
         "unknown_captions": sum(cost.unknown for cost in captions),
     }
     return render(request, "overview/costs.html", context)

@@ -14,7 +14,7 @@ from synthreview.catalog.permissions import Action
 from synthreview.generation import services
 from synthreview.generation.models import GeneratedImage
 from synthreview.generation.options import initial_of
-from synthreview.generation.views import ESTIMATE
+from synthreview.generation.views import ESTIMATE, estimated_anew
 from synthreview.overview.derive_forms import DeriveForm
 from synthreview.overview.deriving import derivations
 from synthreview.overview.repaint_forms import RepaintForm
@@ -54,7 +54,7 @@ def derive(request: HttpRequest, slug: str) -> HttpResponse:
         "techniques": [TECHNIQUES[key] for key in INSTRUCTED],
         "stock": _stock(dataset),
     }
-    return render(request, "overview/derive.html", context)
+    return estimated_anew(render(request, "overview/derive.html", context))
 
 
 @require_GET

@@ -176,7 +176,7 @@ class Site:
             seed=1,
         )
 
-    def come_to_rest(self, *, within_s: float = 90) -> float:
+    def come_to_rest(self, *, within_s: float = 300) -> float:
         """Sweep, and start again what has ended, until no call is open; return the seconds.
 
         A gate that stays shut is opened: a person pressed Resume now.
@@ -299,7 +299,7 @@ def flush_redis() -> None:
         client.flushdb()
 
 
-def until(is_so: Callable[[], bool], *, within_s: float = 30) -> None:
+def until(is_so: Callable[[], bool], *, within_s: float = 120) -> None:
     """Return once `is_so`; AssertionError where it does not come about."""
     deadline = time.monotonic() + within_s
     while not is_so():

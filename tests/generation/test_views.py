@@ -6,9 +6,12 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
+from synthreview.catalog.models import LabelClass
 from synthreview.generation.models import Call, Run
+from synthreview.spending.services import set_budget
 from synthreview.work.models import WorkState
-from tests.factories import make_call, make_image, make_prompt, make_run, tiny_png
+from tests.factories import make_call, make_dataset, make_image, make_prompt, make_run, tiny_png
+from tests.generation.fakes import PRICE, scripted
 from tests.people import People, make_people
 
 pytestmark = pytest.mark.django_db
@@ -53,6 +56,17 @@ def test_without_approved_prompts_it_says_what_to_do(people: People) -> None:
     assert not Run.objects.exists()
 
 
+def test_without_a_class_it_says_what_comes_first(people: People) -> None:
+    make_dataset(name="Empty", curator=people.users["curator"])
+    LabelClass.objects.filter(dataset__slug="empty").delete()
+    client = people.client("curator")
+    for page in ("/d/empty/runs/new", "/d/empty/derive/"):
+        body = client.get(page).content.decode()
+        assert "No classes yet" in body
+        assert 'href="/d/empty/settings/classes/"' in body
+        assert "Start the run" not in body
+
+
 def test_the_estimate_tells_prompts_images_and_cost(people: People) -> None:
     make_prompt(people.label_class)
     make_prompt(people.label_class, technique="environment")
@@ -81,6 +95,36 @@ def test_wrong_orders_are_explained(people: People, changes: dict[str, Any], fie
     response = people.client("curator").post(f"{PAGE}new", order(people, **changes))
     assert list(response.context["form"].errors) == [field]
     assert not Run.objects.exists()
+
+
+def test_the_sizes_are_those_of_the_chosen_generator(people: People, settings: Any) -> None:
+    """Other fields, another estimate: the page asks for it once they are in."""
+    with scripted(settings):
+        settings.GENERATORS["sketch"] = {
+            "BACKEND": "synthreview.generation.generators.sketch.SketchGenerator"
+        }
+        client = people.client("curator")
+        page = client.get(f"{PAGE}new?generator=sketch&size_px=512")
+        assert [px for px, _ in page.context["form"].fields["size_px"].choices][-1] == 1024
+        page = client.get(f"{PAGE}new?generator=scripted&size_px=1024", headers=HTMX)
+        assert [px for px, _ in page.context["form"].fields["size_px"].choices] == [256, 512]
+        assert page.headers["HX-Trigger-After-Settle"] == '{"estimate": {}}'
+        make_prompt(people.label_class)
+        wrong = client.get(f"{PAGE}estimate", order(people, generator="scripted", size_px=1024))
+        assert "Choose one of the sizes that this generator draws" in wrong.content.decode()
+
+
+def test_an_estimate_above_the_budget_says_that_it_would_not_start(
+    people: People, settings: Any
+) -> None:
+    make_prompt(people.label_class)
+    with scripted(settings):
+        set_budget(people.dataset, limit_micro_usd=2 * PRICE)
+        client = people.client("curator")
+        for count, is_short in ((2, False), (3, True)):
+            form = order(people, generator="scripted", count=count)
+            body = client.get(f"{PAGE}estimate", form).content.decode()
+            assert ("this would not start" in body) is is_short
 
 
 def test_the_progress_polls_while_calls_are_open(people: People) -> None:
