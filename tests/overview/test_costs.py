@@ -110,7 +110,7 @@ def test_an_unknown_outcome_is_decided_by_a_person(
     assert client.get(page).status_code == 403
     run_page = reverse("run", args=["world", run.number])
     assert f'href="{run_page}"' in client.get(reverse("costs", args=["world"])).content.decode()
-    assert "$0.00 spent, $0.040 unknown, $0.040 at most" in client.get(run_page).content.decode()
+    assert "$0.00 spent, $0.04 unknown, $0.04 at most" in client.get(run_page).content.decode()
     client.login(username="curator", password="curator")
     assert str(call.idempotency_key) in client.get(page).content.decode()
     client.post(page, {"outcome": "perhaps", "call": [call.pk]})
