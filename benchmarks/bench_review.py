@@ -371,7 +371,9 @@ def new_database(url: str, name: str) -> str:
 
 
 @contextmanager
-def open_sites(urls: list[str], sizes: list[int], folder: Path) -> Iterator[list[Site]]:
+def open_sites(
+    urls: list[str], sizes: list[int], folder: Path, *, people: int = PEOPLE
+) -> Iterator[list[Site]]:
     """Fill each database and start its server."""
     with Family(folder / "web-logs") as family:
         sites = []
@@ -385,7 +387,7 @@ def open_sites(urls: list[str], sizes: list[int], folder: Path) -> Iterator[list
             }
             began = time.perf_counter()
             seeded = subprocess.run(
-                [sys.executable, "-m", "benchmarks.review_server.seed", str(size), str(PEOPLE)],
+                [sys.executable, "-m", "benchmarks.review_server.seed", str(size), str(people)],
                 cwd=ROOT,
                 env=environment,
                 stdout=subprocess.PIPE,
