@@ -17,7 +17,7 @@ FIND_PYTHON = for p in "$(PYTHON)" python3 python3.13 python3.12 python3.11 pyth
     && break; p=; done; \
   [ -n "$$p" ] || { echo "Python 3.11 or newer is needed; PYTHON=/path/to/python3 names one" >&2; exit 1; }
 
-.PHONY: help demo demo-reset test test-faults lint lint-style lint-types lint-layers lint-templates lint-django lint-pins sbom fuzz format screenshots bench bench-evaluation bench-painted bench-export bench-pipeline certificate-validity constraints
+.PHONY: help demo demo-reset test test-faults test-hosts lint lint-style lint-types lint-layers lint-templates lint-django lint-pins sbom fuzz format screenshots bench bench-evaluation bench-painted bench-export bench-load bench-pipeline certificate-validity constraints
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -41,6 +41,10 @@ test-faults: $(VENV)/.installed-dev  ## kill workers, break off answers, at leng
 	  $(RUN) -m pytest tests/faults -n0 --database $$database \
 	    --long-faults var/faults/$$database.json || exit 1; done
 	@$(RUN) -m tests.faults.figures docs/reliability.md var/faults/sqlite.json var/faults/postgresql.json
+
+test-hosts: $(VENV)/.installed-dev  ## two hosts in network namespaces, and what befalls them (root, Linux)
+	@$(RUN) -m tests.prepare
+	@$(RUN) -m tests.faults.hosts --json var/faults/hosts.json
 
 lint: lint-style lint-types lint-layers lint-templates lint-django lint-pins  ## check style, types, layers, templates, deployment, known vulnerabilities; -k goes on
 
@@ -95,6 +99,9 @@ bench-review: $(VENV)/.installed-dev  ## measure a review against the barest vie
 
 bench-painted: $(VENV)/.installed-dev  ## measure a key to the next image painted, in a browser; ARGS="--keys 300"
 	@$(RUN) -m benchmarks.bench_painted $(ARGS)
+
+bench-load: $(VENV)/.installed-dev  ## let many people review while everything else runs; ARGS="--long": 50 on a million images
+	@$(RUN) -m benchmarks.bench_load $(ARGS)
 
 bench-export: $(VENV)/.installed-dev  ## measure exports against cp -r, and what reviewers feel of them; ARGS="--long" adds 100,000 images
 	@$(RUN) -m benchmarks.bench_export $(ARGS)

@@ -14,7 +14,6 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
 import django_rq
@@ -34,37 +33,12 @@ from synthreview.work.models import OPEN_STATES, WorkState
 from synthreview.work.services import sweep
 from tests.factories import make_dataset, make_prompt
 from tests.faults import oracle, points
+from tests.faults.services import KEYED, PLAIN, SIZE_PX, adapters
 from tests.servers_fake.images_client import ROOT, ImagesServer
 
-PLAIN, KEYED = "plain", "keyed"
-HTTP = "synthreview.generation.generators.http.HttpGenerator"
-TIMEOUT_S = 2.0
-SIZE_PX = 64
+__all__ = ["KEYED", "PLAIN", "Judgement", "Site", "adapters", "flush_redis", "until"]
 SWEEP_EVERY_S = 0.2
 LONGEST_PAUSE_S = 1.0  # a gate that is shut for longer is opened, as a person would
-
-
-def adapters(servers: dict[str, ImagesServer]) -> dict[str, dict[str, Any]]:
-    """Return the entries of GENERATORS for the fakes: without and with an idempotency key."""
-    options = {
-        "able": ["text"],
-        "sizes_px": [SIZE_PX],
-        "images_per_call": 2,
-        "takes_seed": True,
-        "price_usd_per_image": "0.04",
-        "timeout_s": TIMEOUT_S,
-    }
-    return {
-        alias: {
-            "BACKEND": HTTP,
-            "OPTIONS": {
-                **options,
-                "url": server.base_url,
-                "takes_idempotency_key": alias == KEYED,
-            },
-        }
-        for alias, server in servers.items()
-    }
 
 
 @dataclass(frozen=True)
