@@ -47,3 +47,10 @@ def test_links_between_pages_lead_somewhere(page: Path) -> None:
 def test_every_page_is_reachable_from_the_readme() -> None:
     index = (ROOT / "README.md").read_text() + (ROOT / "docs" / "architecture.md").read_text()
     assert not {page.name for page in (ROOT / "docs").glob("*.md") if page.name not in index}
+
+
+def test_the_tests_that_the_page_of_security_names_exist() -> None:
+    named = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", (ROOT / "docs" / "security.md").read_text())
+    assert len(named) > 30
+    for file, test in named:
+        assert f"def {test}(" in (ROOT / file).read_text(), f"{file}::{test}"

@@ -7,7 +7,7 @@ from typing import Any
 from django.contrib import messages
 from django.core.paginator import Paginator
 from django.db.models import Count
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
@@ -80,8 +80,10 @@ def _take_in(request: HttpRequest, dataset: Dataset, cleaned: dict[str, Any]) ->
 def remove_references(request: HttpRequest, slug: str) -> HttpResponse:
     """Take chosen real images out."""
     dataset, _ = open_dataset(request, slug, Action.CURATE)
-    given = [pk for pk in request.POST.getlist("images") if pk.isdecimal() and len(pk) < 19]
-    rows = list(ReferenceImage.objects.filter(dataset=dataset, pk__in=given[:PAGE]))
+    given = {pk for pk in request.POST.getlist("images") if pk.isdecimal() and len(pk) < 19}
+    rows = list(ReferenceImage.objects.filter(dataset=dataset, pk__in=given))
+    if len(rows) < len(given):  # one that is not there spoils the whole request
+        raise Http404
     gone = services.remove_references(rows)
     if gone:
         messages.success(request, f"{gone} pictures are out.")
