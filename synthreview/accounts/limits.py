@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from functools import cache
 
 import django_rq
 from django.conf import settings
@@ -47,7 +48,9 @@ def count(request: HttpRequest, user: User) -> None:
         raise TooManyError(int(period_s - into_s) + 1)
 
 
+@cache
 def _redis() -> Redis:
+    # One client for the process: a connection of its own for each decision costs as much again.
     return django_rq.get_connection(settings.QUEUE_NAMES[0])
 
 
