@@ -155,14 +155,15 @@ def django_db_setup(django_db_setup: None) -> None:
 
     from synthreview.trail import guard
 
-    flush = connection.ops.execute_sql_flush
+    operations = type(connection.ops)  # of every connection: tests make some anew
+    flush = operations.execute_sql_flush
 
-    def flush_past_the_guard(statements: list[str]) -> None:
-        guard.remove(connection, "trail_entry")
-        flush(statements)
-        guard.install(connection, "trail_entry")
+    def flush_past_the_guard(self: Any, statements: list[str]) -> None:
+        guard.remove(self.connection, "trail_entry")
+        flush(self, statements)
+        guard.install(self.connection, "trail_entry")
 
-    connection.ops.execute_sql_flush = flush_past_the_guard
+    operations.execute_sql_flush = flush_past_the_guard
 
 
 # --- Each test ----------------------------------------------------------------

@@ -42,7 +42,8 @@ def count(request: HttpRequest, user: User) -> None:
     key = f"synthreview:limit:{what}:{user.pk}:{window:.0f}"
     used = 0
     with suppress(RedisError), _redis().pipeline() as pipeline:
-        pipeline.incr(key).expire(key, int(period_s) + 1)
+        pipeline.incr(key)
+        pipeline.expire(key, int(period_s) + 1)
         used = pipeline.execute()[0]
     if used > most:
         raise TooManyError(int(period_s - into_s) + 1)

@@ -40,7 +40,7 @@ def account(request: HttpRequest) -> HttpResponse:
         .exclude(type=Authenticator.Type.RECOVERY_CODES)
         .count(),
         "sessions": UserSession.objects.filter(user=request.user).count(),
-        "tokens": ApiToken.objects.usable().filter(user=request.user).count(),
+        "tokens": ApiToken.objects.usable().filter(user=request.user.pk).count(),
         "is_sso": bool(settings.SOCIALACCOUNT_PROVIDERS),
     }
     return render(request, "accounts/account.html", context)

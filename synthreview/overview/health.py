@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import django_rq
@@ -21,6 +21,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_l
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from redis.exceptions import RedisError
 from rq import Worker
+from rq.worker import BaseWorker
 
 from synthreview.catalog.storage import blobs
 from synthreview.generation.models import GeneratedImage
@@ -190,7 +191,7 @@ def _gauge(name: str, words: str, value: float) -> Metric:
     return GaugeMetricFamily(name, words, value=value)
 
 
-def _by(name: str, words: str, label: str, values: dict[str, float]) -> Metric:
+def _by(name: str, words: str, label: str, values: Mapping[str, float]) -> Metric:
     family = GaugeMetricFamily(name, words, labels=[label])
     for key, value in values.items():
         family.add_metric([key], value)
@@ -247,6 +248,6 @@ def _existing(folder: Path) -> Path:
     return next(parent for parent in (folder, *folder.parents) if parent.exists())
 
 
-def all_workers() -> list[Worker]:
+def all_workers() -> list[BaseWorker]:
     """Return every worker that Redis knows. Raises RedisError."""
     return list(Worker.all(connection=django_rq.get_connection(settings.QUEUE_NAMES[0])))

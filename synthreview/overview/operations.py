@@ -108,7 +108,7 @@ def state() -> State:
             )
         ],
         disk=Disk(usage.free, usage.total),
-        budgets=Budget.objects.select_related("dataset").order_by("-spent_micro_usd")[:20],
+        budgets=list(Budget.objects.select_related("dataset").order_by("-spent_micro_usd")[:20]),
     )
 
 

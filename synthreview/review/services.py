@@ -473,7 +473,7 @@ def queue_counts(*, dataset: Dataset, reviewer: User) -> QueueCounts:
     slots = ReviewSlot.objects.filter(dataset=dataset)
     window = slots.filter(state=SlotState.WAITING).order_by()[: COUNT_LIMIT + 1].values("pk")
     own = slots.filter(image=OuterRef("image"), round=OuterRef("round"), reviewer=reviewer)
-    mine = ~Exists(own.exclude(state=SlotState.WAITING))
+    mine = Q(~Exists(own.exclude(state=SlotState.WAITING)))
     if classes := assignment_of(dataset=dataset, reviewer=reviewer).classes:
         mine &= Q(label_class__in=classes)
     found = ReviewSlot.objects.filter(pk__in=window).aggregate(

@@ -21,25 +21,24 @@ from synthreview.lib.logs import doing
 PR_SET_PDEATHSIG = 1
 
 
-class _NamesJobs:
-    """Puts the job's id beside every line that it logs."""
+class CallWorker(Worker):
+    """Forks for each job, so that a crash in one call ends only that call."""
 
     def perform_job(self, job: Job, queue: Queue) -> bool:
         with doing(job=str(job.id), queue=queue.name):
-            done: bool = super().perform_job(job, queue)  # type: ignore[misc]
-        return done
-
-
-class CallWorker(_NamesJobs, Worker):
-    """Forks for each job, so that a crash in one call ends only that call."""
+            return super().perform_job(job, queue)
 
     def main_work_horse(self, job: Job, queue: Queue) -> None:
         die_with_parent(os.getppid())
         super().main_work_horse(job, queue)
 
 
-class ModelWorker(_NamesJobs, SimpleWorker):
+class ModelWorker(SimpleWorker):
     """Works in its own process, so that a model once loaded stays loaded."""
+
+    def perform_job(self, job: Job, queue: Queue) -> bool:
+        with doing(job=str(job.id), queue=queue.name):
+            return super().perform_job(job, queue)
 
 
 def die_with_parent(parent_pid: int) -> None:

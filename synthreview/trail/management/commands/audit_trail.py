@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import sys
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
-from django.utils.dateparse import parse_date, parse_datetime
 from django.utils.timezone import is_naive, make_aware
 
 from synthreview.trail.acts import Act
@@ -47,14 +47,11 @@ class Command(BaseCommand):
             raise CommandError(f"{options['to']}: {error.strerror}") from error
         self.stderr.write(f"{found.count():,} entries in {options['to']}")
 
-    def _since(self, given: str | None) -> Any:
+    def _since(self, given: str | None) -> datetime | None:
         if not given:
             return None
         try:
-            found = parse_datetime(given) or parse_date(given)
-        except ValueError:
-            found = None
-        if found is None:
-            raise CommandError(f"--since {given}: give a date such as 2026-01-31.")
-        when = parse_datetime(f"{given} 00:00") if not hasattr(found, "hour") else found
+            when = datetime.fromisoformat(given)  # a date alone is its midnight
+        except ValueError as error:
+            raise CommandError(f"--since {given}: give a date such as 2026-01-31.") from error
         return make_aware(when) if is_naive(when) else when
