@@ -255,7 +255,8 @@ from tests.factories import make_dataset, make_image, make_user
 user = make_user("cora")
 image = make_image(make_dataset(curator=user))
 run = start_run(
-    dataset=image.dataset, orders=orders_of([image.prompt]), count=1, generator_alias="openai"
+    dataset=image.dataset, orders=orders_of([image.prompt]), count=1, generator_alias="openai",
+    size_px=1024,
 )
 client = Client(); client.force_login(user)
 print("MADE", image.pk, client.cookies[settings.SESSION_COOKIE_NAME].value)

@@ -26,6 +26,7 @@ from synthreview.evaluation.models import Evaluation
 from synthreview.export.models import Webhook
 from synthreview.prompting.models import Comparison, Tuning, Writing
 from synthreview.review.models import PutAside, Verdict
+from synthreview.scoring.models import Probe
 from synthreview.work.models import WorkState
 from tests.export.frozen import frozen
 from tests.factories import make_image, make_prompt, make_review, make_reviewed_image, make_score
@@ -70,7 +71,8 @@ ROUTES = rows(
         "get view": (
             "dataset images coverage image reference-rendition prompts writings writing "
             "prompts-coverage prompts-ranking word-lists-file prompt runs run rendition "
-            "original certificate image-like export export-compare evaluation"
+            "original certificate image-like export export-compare evaluation probes probe "
+            "diversity-guard"
         ),
         "post curate": (
             "coverage-plan class-delete axis-delete references-remove writing-stop "
@@ -78,21 +80,26 @@ ROUTES = rows(
             "tuning-retry tuning-compare comparison-stop prompts-pick pair-allow "
             "prompts-state prompts-import-drop run-stop run-retry run-resume adjudicate-undo "
             "reviewer-assign gold-choose reviewers-round rank-now replay-now image-like-aside "
-            "set-aside-back thresholds-stop export-sign export-webhook-remove export-retry "
+            "set-aside-back thresholds-stop lookalikes-aside probe-delete export-sign "
+            "export-webhook-remove export-retry "
             "package-new package-retry evaluation-stop evaluation-retry"
         ),
         "get view; post administer": "costs",
+        "get open": "account_inactive socialaccount_login_cancelled invitation healthz readyz",
+        "get none": "metrics",  # for staff, or with the token
+        "get review; post review": "probe-label",
         "get curate; post curate": (
             "derive repaint dataset-settings class-new class-edit axes references "
             "prompts-write tunings prompts-import prompt-edit run-new run-unknown adjudicate "
-            "export-webhooks"
+            "export-webhooks probe-new probe-edit questions-unknown"
         ),
         "get curate": (
             "derive-estimate trail trail-file repaint-estimate classes prompts-preview "
             "tuning-preview tuning-file prompts-export prompts-export-file run-estimate "
-            "reviewers ranking replay set-aside thresholds judges tuning"
+            "reviewers ranking replay set-aside thresholds judges tuning lookalikes"
         ),
-        "get superuser": "trail-all trail-all-file",
+        "get superuser": "trail-all trail-all-file operations",
+        "post superuser": "operations-retry",
         "get signed-in; post signed-in": (
             "tokens account_reauthenticate account_change_password account_set_password "
             "mfa_authenticate mfa_reauthenticate mfa_activate_totp "
@@ -101,7 +108,6 @@ ROUTES = rows(
             "socialaccount_connections dataset-new review-keys"
         ),
         "get open; post open": "account_login account_logout account_signup",
-        "get open": "account_inactive socialaccount_login_cancelled invitation",
         "get nobody; post nobody": "mfa_deactivate_totp mfa_download_recovery_codes",
         "get nobody": "mfa_view_recovery_codes evaluation-json",
         "get administer; post administer": "members invitations",
@@ -110,7 +116,7 @@ ROUTES = rows(
             "certificate-start certificate-end thresholds-start"
         ),
         "post signed-in": "invitation-accept",
-        "get view; post curate": "word-lists forbidden-pairs exports evaluations",
+        "get view; post curate": "word-lists forbidden-pairs exports evaluations diversity",
         "get review": "review review-beside review-grid review-compare reviewers-me",
         "post review": (
             "review-decide review-more review-undo review-change review-heartbeat "
@@ -199,6 +205,7 @@ def world() -> World:
         state=WorkState.FAILED,
         error="The file is no good.",
     )
+    probe = Probe.objects.create(dataset=dataset, name="Light", created_by=curator)
     comparison = Comparison.objects.create(tuning=tuning, plain=writing, tuned=writing)
     aside = PutAside.objects.create(
         dataset=dataset, prompt=prompt, decided=1, rejected=1, created_by=curator
@@ -226,6 +233,7 @@ def world() -> World:
         "pair": pair,
         "prompt": prompt,
         "prompt-edit": prompt,
+        "probe": probe,
         "export-webhook": hook,
         "invitation-withdraw": invitation,
         "token-revoke": token,

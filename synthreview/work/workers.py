@@ -13,6 +13,7 @@ import signal
 import sys
 
 from rq import SimpleWorker, Worker
+from rq.executions import Execution
 from rq.job import Job
 from rq.queue import Queue
 
@@ -24,9 +25,9 @@ PR_SET_PDEATHSIG = 1
 class CallWorker(Worker):
     """Forks for each job, so that a crash in one call ends only that call."""
 
-    def perform_job(self, job: Job, queue: Queue) -> bool:
+    def perform_job(self, job: Job, queue: Queue, execution: Execution) -> bool:
         with doing(job=str(job.id), queue=queue.name):
-            return super().perform_job(job, queue)
+            return super().perform_job(job, queue, execution)
 
     def main_work_horse(self, job: Job, queue: Queue) -> None:
         die_with_parent(os.getppid())
@@ -36,9 +37,9 @@ class CallWorker(Worker):
 class ModelWorker(SimpleWorker):
     """Works in its own process, so that a model once loaded stays loaded."""
 
-    def perform_job(self, job: Job, queue: Queue) -> bool:
+    def perform_job(self, job: Job, queue: Queue, execution: Execution) -> bool:
         with doing(job=str(job.id), queue=queue.name):
-            return super().perform_job(job, queue)
+            return super().perform_job(job, queue, execution)
 
 
 def die_with_parent(parent_pid: int) -> None:

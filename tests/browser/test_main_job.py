@@ -76,7 +76,7 @@ def main_job(page: Page, *work: Callable[[], None]) -> None:
     """Do it; `work` draws, scores and exports when its turn comes, or else workers do."""
     draw, score, export = work or (lambda: None,) * 3
     page.goto("/")
-    write_into(page.locator("input[name=username]"), "demo")
+    write_into(page.locator("input[name=login]"), "demo")
     page.keyboard.press("Tab")
     page.keyboard.type("demo")
     page.keyboard.press("Enter")

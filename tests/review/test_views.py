@@ -127,7 +127,7 @@ def test_a_viewer_may_not_review(client: Client, dataset: Dataset) -> None:
 def test_who_is_not_signed_in_is_asked_to(client: Client, dataset: Dataset) -> None:
     response = client.get(url("review", dataset))
     assert response.status_code == 302
-    assert reverse("sign-in") in response["Location"]
+    assert reverse("account_login") in response["Location"]
 
 
 @pytest.mark.parametrize("name", POSTS)
