@@ -16,7 +16,7 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models import Q
 from redis.exceptions import RedisError
-from rq import Worker
+from rq.worker import BaseWorker
 
 from synthreview.catalog.models import Dataset
 from synthreview.overview.health import CHECKS, all_workers, is_well
@@ -121,7 +121,7 @@ def running() -> list[Running]:
     return sorted(found, key=lambda each: (each.queue, each.host, each.pid or 0))
 
 
-def _running(worker: Worker) -> Running:
+def _running(worker: BaseWorker) -> Running:
     job = worker.get_current_job()
     return Running(
         name=worker.name,
