@@ -25,6 +25,7 @@ from synthreview.catalog.storage import FAMILIES
 from synthreview.evaluation.models import Evaluation
 from synthreview.export.models import Webhook
 from synthreview.prompting.models import Comparison, Tuning, Writing
+from synthreview.prompting.wishes import Wish
 from synthreview.review.models import PutAside, Verdict
 from synthreview.scoring.models import Probe
 from synthreview.work.models import WorkState
@@ -192,8 +193,9 @@ def world() -> World:
         height=16,
         family=FAMILIES,
     )
+    wish = Wish(dataset=dataset, classes=[car], technique="plain", count=1)
     writing = Writing.objects.create(
-        dataset=dataset, technique="plain", author="model", asked=1, written=0
+        dataset=dataset, technique="plain", author="model", asked=1, written=0, wish=wish.facts()
     )
     tuning = Tuning.objects.create(
         dataset=dataset,
@@ -272,6 +274,7 @@ def answer(cookies: SimpleCookie, method: str, address: str) -> str:
     with transaction.atomic():
         response = getattr(client, method)(address)
         transaction.set_rollback(True)
+    response.close()  # an image is a file
     if response.status_code == 302 and response.url.startswith("/account/sign-in/"):
         return "sign-in"
     if response.status_code in (403, 404, 405):
