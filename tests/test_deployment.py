@@ -264,6 +264,9 @@ print("MADE", image.pk, client.cookies[settings.SESSION_COOKIE_NAME].value)
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(
+    "TEST_DEPLOYMENT" not in os.environ, reason="starts every process: minutes; TEST_DEPLOYMENT=1"
+)
 def test_setup_web_workers_sweeper_and_proxy_run_as_they_are_written(host: Host) -> None:
     said = host.run(*SERVICES["setup"]["command"])
     assert "synthreview is made." in said

@@ -274,7 +274,8 @@ def answer(cookies: SimpleCookie, method: str, address: str) -> str:
     with transaction.atomic():
         response = getattr(client, method)(address)
         transaction.set_rollback(True)
-    response.close()  # an image is a file
+    if response.streaming:  # an image is a file: read to its end, it is closed
+        b"".join(response.streaming_content)
     if response.status_code == 302 and response.url.startswith("/account/sign-in/"):
         return "sign-in"
     if response.status_code in (403, 404, 405):

@@ -24,7 +24,7 @@ from synthreview.prompting import gate
 from synthreview.prompting.authors.base import Author, Caption, Tunable
 from synthreview.prompting.authors.openai import OpenAIAuthor
 from synthreview.prompting.briefs import Brief
-from synthreview.prompting.drafting import Desk, author, authors_of
+from synthreview.prompting.drafting import Desk, author, author_title, authors_of
 from synthreview.prompting.learning import Rate, Tally, rate_of
 from synthreview.prompting.models import (
     Comparison,
@@ -358,7 +358,7 @@ def _side(comparison: Comparison, writing: Writing) -> Side:
         }
     tally = _tally(comparison, keys)
     return Side(
-        title=author(writing.author).title,
+        title=author_title(writing.author),
         writing=writing,
         is_open=any(one.state in OPEN_STATES for one in calls),
         numbers=assess(answers),
