@@ -48,7 +48,7 @@ POINTS = {
     "an original written, without its name": Point(
         "pathlib.Path.replace", only="/blobs/original/", ends=UNKNOWN
     ),
-    "half of the originals kept": Point(f"{BLOBS}.FileBlobs.put", nth=2, ends=UNKNOWN),
+    "half of the originals kept": Point(f"{BLOBS}.FileBlobs.hold", nth=2, ends=UNKNOWN),
     "all originals kept, no spool": Point(f"{SPENDING}.performing.spool.write", ends=UNKNOWN),
     "spool written, without its name": Point("pathlib.Path.replace", only="/spool/", ends=UNKNOWN),
     "spooled": Point(f"{SPENDING}.performing.spool.write", after=True),
