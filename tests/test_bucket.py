@@ -165,7 +165,7 @@ def test_a_paid_picture_waits_on_the_disk_for_the_bucket(server: S3Server) -> No
     server.is_down = True
     store = blobs()
     assert isinstance(store, S3Blobs)
-    sha256 = store.hold(tiny_png())
+    (sha256,) = store.hold([tiny_png()])
     with pytest.raises(OSError, match="the storage failed"):
         store_image(tiny_png())
     server.is_down = False

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from django.conf import settings
 
-from synthreview.lib.blobs import Blobs, FileBlobs
+from synthreview.lib.blobs import Blobs, FileBlobs, Variant
 from synthreview.lib.decoding import Prepared, prepare
 from synthreview.lib.images import RENDITIONS_PX, DecodedImage, rendition
 from synthreview.lib.s3 import Bucket, S3Blobs, Shelf
@@ -50,14 +50,13 @@ def store_image(data: bytes) -> tuple[str, Prepared]:
     """
     prepared = prepare(data)
     sha256 = blobs().put(data)
-    for name, small in prepared.renditions.items():
-        if not blobs().exists(sha256, name):
-            blobs().put_variant(sha256, name, small)
+    blobs().put_variants((sha256, name, small) for name, small in prepared.renditions.items())
     return sha256, prepared
 
 
-def store_renditions(sha256: str, decoded: DecodedImage) -> None:
-    """Store what browsers get of an original that is in the store. Raises OSError."""
-    for name, long_side_px in RENDITIONS_PX.items():
-        if not blobs().exists(sha256, name):
-            blobs().put_variant(sha256, name, rendition(decoded.pixels, long_side_px))
+def renditions_of(sha256: str, decoded: DecodedImage) -> list[Variant]:
+    """Return what browsers get of an original, to be stored."""
+    return [
+        (sha256, name, rendition(decoded.pixels, long_side_px))
+        for name, long_side_px in RENDITIONS_PX.items()
+    ]

@@ -30,7 +30,6 @@ from synthreview.generation.services import (
     segmenter,
     source_size,
 )
-from synthreview.lib.blobs import side_by_side
 from synthreview.lib.images import BadImageError, DecodedImage, decode
 from synthreview.lib.outcomes import PermanentError, UnusableAnswerError
 from synthreview.spending.performing import perform
@@ -154,7 +153,7 @@ def as_spooled(result: DrawResult, at_hand: AtHand) -> dict[str, Any]:
 
     `at_hand` gets them too, by their checksums, for whoever makes rows of them at once.
     """
-    names = side_by_side(storage.blobs().hold, [image.data for image in result.images])
+    names = storage.blobs().hold([image.data for image in result.images])
     at_hand.update(zip(names, result.images, strict=True))
     return {
         "model": result.model,
@@ -185,13 +184,13 @@ def _keep(call: Call, answer: dict[str, Any], *, at_hand: AtHand) -> Callable[[]
         )
     family = _family_of(call)
     try:
-        pictures = side_by_side(partial(_picture_of, at_hand=at_hand), answer["images"])
+        pictures = _pictures([entry["sha256"] for entry in answer["images"]], at_hand)
     except BadImageError as error:
         raise UnusableAnswerError(f"The generator's image could not be used: {error}.") from error
 
     images = [
-        _image_of(call, position, answer, entry, picture, family)
-        for position, (entry, picture) in enumerate(zip(answer["images"], pictures, strict=True))
+        _image_of(call, position, answer, entry, pictures[entry["sha256"]], family)
+        for position, entry in enumerate(answer["images"])
     ]
 
     def write_rows() -> None:
@@ -215,15 +214,19 @@ class Picture:
     height: int
 
 
-def _picture_of(entry: dict[str, Any], *, at_hand: AtHand) -> Picture:
-    """Make the renditions of a spooled image. Raises BadImageError, OSError."""
-    sha256 = entry["sha256"]
-    drawn = at_hand.get(sha256)
-    data = drawn.data if drawn else storage.blobs().read(sha256)
-    decoded = (_decoded(drawn) if drawn else None) or decode(data)
-    storage.blobs().give(sha256, data)
-    storage.store_renditions(sha256, decoded)
-    return Picture(decoded.media_type, len(data), decoded.width, decoded.height)
+def _pictures(names: list[str], at_hand: AtHand) -> dict[str, Picture]:
+    """Make the renditions of spooled images, by checksum. Raises BadImageError, OSError."""
+    store = storage.blobs()
+    originals, renditions, pictures = {}, [], {}
+    for sha256 in dict.fromkeys(names):
+        drawn = at_hand.get(sha256)
+        data = originals[sha256] = drawn.data if drawn else store.read(sha256)
+        decoded = (_decoded(drawn) if drawn else None) or decode(data)
+        renditions += storage.renditions_of(sha256, decoded)
+        pictures[sha256] = Picture(decoded.media_type, len(data), decoded.width, decoded.height)
+    store.give(originals)
+    store.put_variants(renditions)
+    return pictures
 
 
 def _decoded(drawn: DrawnImage) -> DecodedImage | None:

@@ -12,45 +12,45 @@ import os
 import re
 import secrets
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Protocol, TypeVar
+from typing import BinaryIO, Protocol
 
 ORIGINAL = "original"
 SHA256 = re.compile(r"[0-9a-f]{64}")
 VARIANT = re.compile(r"[a-z0-9][a-z0-9_.-]{0,39}")
-WRITERS = 4  # files on their way to the disk at once
-Item = TypeVar("Item")
-Made = TypeVar("Made")
+Variant = tuple[str, str, bytes]  # sha256 of what it is derived from, its name, its bytes
 
 
 def write_atomically(path: Path, data: bytes) -> None:
     """Make `path` hold `data`, or leave it as it was. Raises OSError (disk full, no right)."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}.part")
-    try:
-        with draft.open("xb") as file:
+    write_together([(path, data)])
+
+
+def write_together(files: Iterable[tuple[Path, bytes]]) -> None:
+    """Make each path hold its data; a path that was not reached is as it was. Raises OSError.
+
+    Linux is asked to begin with all of them before it is waited for: the first flush then takes the
+    others along. Eight files of 30 KB took 24 ms one after the other, and 9 ms so; four threads
+    took 10 ms, and three times the processor's time.
+    """
+    with contextlib.ExitStack() as drafts:
+        written = []
+        for path, data in files:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            draft = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}.part")
+            drafts.callback(draft.unlink, missing_ok=True)
+            file = drafts.enter_context(draft.open("xb"))
             file.write(data)
             file.flush()
+            if hasattr(os, "posix_fadvise"):
+                os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+            written.append((path, draft, file))
+        for _, _, file in written:
             os.fsync(file.fileno())
-        draft.replace(path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            draft.unlink()
-        raise
-
-
-def side_by_side(work: Callable[[Item], Made], items: Iterable[Item]) -> list[Made]:
-    """Do what writes files for several items at once; return what came of each, in order.
-
-    One flush to the disk takes as long as several that it is asked for together: twelve files
-    took 65 ms one after the other, and 12 ms so. The first error is raised when all have ended.
-    """
-    # Threads of its own, ended before this returns: a worker forks.
-    with ThreadPoolExecutor(WRITERS) as pool:
-        return list(pool.map(work, items))
+        for path, draft, _ in written:
+            draft.replace(path)
 
 
 def check_name(sha256: str, variant: str) -> None:
@@ -77,16 +77,16 @@ class Blobs(Protocol):
         """Store bytes; return their sha256 (hex). Storing twice stores once."""
         ...
 
-    def hold(self, data: bytes) -> str:
+    def hold(self, originals: Sequence[bytes]) -> list[str]:
         """Put paid bytes on this host's disk at least; `give` then lets all hosts have them."""
         ...
 
-    def give(self, sha256: str, data: bytes) -> None:
-        """Let all hosts have what was held on this one."""
+    def give(self, originals: Mapping[str, bytes]) -> None:
+        """Let all hosts have what was held on this one, by its checksums."""
         ...
 
-    def put_variant(self, sha256: str, variant: str, data: bytes) -> None:
-        """Store something derived from a blob, such as a rendition."""
+    def put_variants(self, variants: Iterable[Variant]) -> None:
+        """Store what is derived from blobs, such as renditions."""
         ...
 
     def read(self, sha256: str, variant: str = ORIGINAL) -> bytes:
@@ -132,22 +132,22 @@ class FileBlobs:
 
     def put(self, data: bytes) -> str:
         """Store bytes; return their sha256 (hex). Storing twice stores once."""
-        sha256 = hashlib.sha256(data).hexdigest()
-        path = self.path(sha256)
-        if not path.exists():
-            write_atomically(path, data)
-        return sha256
+        return self.hold([data])[0]
 
-    hold = put
+    def hold(self, originals: Sequence[bytes]) -> list[str]:
+        names = [hashlib.sha256(data).hexdigest() for data in originals]
+        self._write((self.path(name), data) for name, data in zip(names, originals, strict=True))
+        return names
 
-    def give(self, sha256: str, data: bytes) -> None:
+    def give(self, originals: Mapping[str, bytes]) -> None:
         """Nothing is left to do: what is held here is where all look for it."""
 
-    def put_variant(self, sha256: str, variant: str, data: bytes) -> None:
-        """Store something derived from a blob, such as a rendition."""
-        path = self.path(sha256, variant)
-        if not path.exists():
-            write_atomically(path, data)
+    def put_variants(self, variants: Iterable[Variant]) -> None:
+        """Store what is derived from blobs, such as renditions."""
+        self._write((self.path(sha256, variant), data) for sha256, variant, data in variants)
+
+    def _write(self, files: Iterable[tuple[Path, bytes]]) -> None:
+        write_together({path: data for path, data in files if not path.exists()}.items())
 
     def open(self, sha256: str, variant: str = ORIGINAL) -> BinaryIO:
         """Open for reading. Raises FileNotFoundError."""

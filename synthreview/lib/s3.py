@@ -14,19 +14,28 @@ import io
 import os
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any, BinaryIO
 from urllib.parse import urlsplit
 
-from synthreview.lib.blobs import ORIGINAL, FileBlobs, Place, check_name, write_atomically
+from synthreview.lib.blobs import (
+    ORIGINAL,
+    FileBlobs,
+    Place,
+    Variant,
+    check_name,
+    write_atomically,
+)
 
 SHARE_S = 60  # how long an address given to a browser works
 MISSING = {"404", "NoSuchKey", "NotFound"}
 RETRIES = 3  # of a request that failed
 READS = 2  # of an object that came garbled
+UPLOADS = 4  # at once
 EXAMPLE = "s3://my-bucket/synthreview"
 
 
@@ -221,23 +230,36 @@ class S3Blobs:
         check_name(sha256, variant)
         return self.bucket.key(f"blobs/{variant}/{sha256[:2]}/{sha256[2:4]}/{sha256}")
 
-    def hold(self, data: bytes) -> str:
+    def hold(self, originals: Sequence[bytes]) -> list[str]:
         """Keep bytes on this host, for which the bucket need not answer; `give` sends them."""
-        return self.held.put(data)
+        return self.held.hold(originals)
 
     def put(self, data: bytes) -> str:
         """Store bytes; return their sha256 (hex). An object appears whole or not at all."""
         sha256 = hashlib.sha256(data).hexdigest()
-        self.give(sha256, data)
+        self.give({sha256: data})
         return sha256
 
-    def give(self, sha256: str, data: bytes) -> None:
+    def give(self, originals: Mapping[str, bytes]) -> None:
         """Send what was held here, and hold it no longer."""
-        self._upload(self.key(sha256), data, "application/octet-stream")
-        self.held.path(sha256).unlink(missing_ok=True)
+        self._upload_all(
+            (self.key(sha256), data, "application/octet-stream")
+            for sha256, data in originals.items()
+        )
+        for sha256 in originals:
+            self.held.path(sha256).unlink(missing_ok=True)
 
-    def put_variant(self, sha256: str, variant: str, data: bytes) -> None:
-        self._upload(self.key(sha256, variant), data, "image/jpeg")
+    def put_variants(self, variants: Iterable[Variant]) -> None:
+        self._upload_all(
+            (self.key(sha256, variant), data, "image/jpeg") for sha256, variant, data in variants
+        )
+
+    def _upload_all(self, objects: Iterable[tuple[str, bytes, str]]) -> None:
+        """Send several at once; the first error is raised when all have ended."""
+        # Threads of its own, ended before this returns: a worker forks.
+        with ThreadPoolExecutor(UPLOADS) as pool:
+            for _ in pool.map(lambda each: self._upload(*each), objects):
+                pass
 
     def _upload(self, key: str, data: bytes, content_type: str) -> None:
         md5 = hashlib.md5(data, usedforsecurity=False).digest()

@@ -298,7 +298,7 @@ def _bring_blobs_back(folder: Path) -> tuple[int, int]:
         if variant == ORIGINAL:
             store.put(data)
         else:
-            store.put_variant(name, variant, data)
+            store.put_variants([(name, variant, data)])
         new += 1
     return count, new
 

@@ -13,9 +13,8 @@ import os
 import pkgutil
 import resource
 import signal
-import threading
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -36,7 +35,6 @@ class Point:
 
 
 JOBS, SPENDING = "synthreview.generation.jobs", "synthreview.spending"
-BLOBS = "synthreview.lib.blobs"
 UNKNOWN = ("unknown", "done")
 POINTS = {
     "before its claim": Point(f"{SPENDING}.performing.gates.claim"),
@@ -48,14 +46,14 @@ POINTS = {
     "an original written, without its name": Point(
         "pathlib.Path.replace", only="/blobs/original/", ends=UNKNOWN
     ),
-    "half of the originals kept": Point(f"{BLOBS}.FileBlobs.hold", nth=2, ends=UNKNOWN),
+    "half of the originals kept": Point(
+        "pathlib.Path.replace", only="/blobs/original/", nth=2, ends=UNKNOWN
+    ),
     "all originals kept, no spool": Point(f"{SPENDING}.performing.spool.write", ends=UNKNOWN),
     "spool written, without its name": Point("pathlib.Path.replace", only="/spool/", ends=UNKNOWN),
     "spooled": Point(f"{SPENDING}.performing.spool.write", after=True),
     "a rendition written, without its name": Point("pathlib.Path.replace", only="/blobs/thumb/"),
-    "half of the renditions made": Point(
-        "synthreview.catalog.storage.store_renditions", after=True, nth=1
-    ),
+    "half of the renditions written": Point("pathlib.Path.replace", only="/blobs/thumb/", nth=2),
     "settled, no rows": Point(f"{SPENDING}.performing._settle", after=True),
     "rows written, not committed": Point(f"{JOBS}.GeneratedImage.objects.bulk_create", after=True),
     "committed, spool still there": Point(f"{SPENDING}.performing.spool.clear"),
@@ -71,7 +69,6 @@ class Plans:
         self.folder = folder
         self.call_pk = 0
         self.seen: Counter[str] = Counter()
-        self.one_at_a_time = threading.RLock()  # files are written side by side
 
     def begin(self, call_pk: int) -> None:
         self.call_pk = call_pk
@@ -82,17 +79,16 @@ class Plans:
         path = self.folder / f"{self.call_pk}.json"
         if not self.call_pk or point.only not in first_arguments:
             return
-        with self.one_at_a_time:
-            self.seen[name] += 1
-            if self.seen[name] < point.nth:
-                return
-            try:
-                plan = json.loads(path.read_text())
-            except FileNotFoundError:
-                return
-            if plan["point"] != name:
-                return
-            path.unlink()
+        self.seen[name] += 1
+        if self.seen[name] < point.nth:
+            return
+        try:
+            plan = json.loads(path.read_text())
+        except FileNotFoundError:
+            return
+        if plan["point"] != name:
+            return
+        path.unlink()
         if plan["victim"] == "worker":
             os.kill(os.getppid(), signal.SIGKILL)
         os.kill(os.getpid(), signal.SIGKILL)
@@ -154,21 +150,17 @@ def _let_disk_fill(plans: Plans) -> None:
     ENOSPC is, after its first bytes.
     """
     from synthreview.lib import blobs
-    from synthreview.spending import spool
 
-    write = blobs.write_atomically
+    write = blobs.write_together
     _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
 
-    def short_of_room(path: Path, data: bytes) -> None:
-        if not plans.is_full(path):
-            write(path, data)
-            return
-        with plans.one_at_a_time:  # the limit is the whole process's
-            resource.setrlimit(resource.RLIMIT_FSIZE, (len(data) // 2, hard))
-            try:
-                write(path, data)
-            finally:
-                resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
+    def short_of_room(files: Iterable[tuple[Path, bytes]]) -> None:
+        files = list(files)
+        sizes = [len(data) for path, data in files if plans.is_full(path)]
+        resource.setrlimit(resource.RLIMIT_FSIZE, (min(sizes) // 2 if sizes else hard, hard))
+        try:
+            write(files)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
 
-    blobs.write_atomically = short_of_room
-    spool.write_atomically = short_of_room
+    blobs.write_together = short_of_room

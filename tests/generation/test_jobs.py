@@ -427,13 +427,13 @@ def test_a_full_disk_after_the_spool_is_tried_again(
 ) -> None:
     """The answer lies in the spool, so drawing goes on from there once there is room."""
     run = make_ready()
-    whole = storage.store_renditions
+    whole = storage.renditions_of
 
     def full(*_: object) -> None:
-        monkeypatch.setattr(storage, "store_renditions", whole)
+        monkeypatch.setattr(storage, "renditions_of", whole)
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(storage, "store_renditions", full)
+    monkeypatch.setattr(storage, "renditions_of", full)
     draw_call(only_call(run).pk)
     make_due(run)
     draw_call(only_call(run).pk)

@@ -5,12 +5,11 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
-import time
 from pathlib import Path
 
 import pytest
 
-from synthreview.lib.blobs import FileBlobs, side_by_side, write_atomically
+from synthreview.lib.blobs import FileBlobs, write_atomically, write_together
 
 DATA = b"pixels" * 1000
 SHA256 = hashlib.sha256(DATA).hexdigest()
@@ -31,10 +30,10 @@ def test_storing_twice_stores_once(tmp_path: Path) -> None:
 
 def test_variants_lie_beside_their_original(tmp_path: Path) -> None:
     blobs = FileBlobs(tmp_path)
-    blobs.put_variant(SHA256, "thumb", b"small")
+    blobs.put_variants([(SHA256, "thumb", b"small")])
     assert blobs.exists(SHA256, "thumb")
     assert not blobs.exists(SHA256)
-    blobs.put_variant(SHA256, "thumb", b"other")
+    blobs.put_variants([(SHA256, "thumb", b"other")])
     assert blobs.read(SHA256, "thumb") == b"small"
 
 
@@ -91,23 +90,25 @@ def test_a_full_disk_leaves_the_old_content(
 # --- Several at once --------------------------------------------------------------------
 
 
-def test_files_side_by_side_come_back_in_order(tmp_path: Path) -> None:
+def test_files_held_together_come_back_in_order(tmp_path: Path) -> None:
     blobs = FileBlobs(tmp_path)
     several = [bytes([number]) * 1000 for number in range(9)] + [DATA, DATA]
-    names = side_by_side(blobs.put, several)
+    names = blobs.hold(several)
     assert [blobs.read(name) for name in names] == several
     assert len(files_in(tmp_path)) == 10
 
 
-def test_one_of_several_fails_when_the_others_have_ended(tmp_path: Path) -> None:
-    written: list[int] = []
+def test_where_one_of_several_finds_no_room_none_gets_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flushed: list[int] = []
 
-    def write(number: int) -> None:
-        if number == 0:
+    def fsync(handle: int) -> None:
+        if len(flushed) == 2:
             raise OSError(errno.ENOSPC, "No space left on device")
-        time.sleep(0.01)
-        written.append(number)
+        flushed.append(handle)
 
+    monkeypatch.setattr("os.fsync", fsync)
     with pytest.raises(OSError, match="No space"):
-        side_by_side(write, range(4))
-    assert sorted(written) == [1, 2, 3]
+        write_together((tmp_path / str(number), DATA) for number in range(4))
+    assert files_in(tmp_path) == []

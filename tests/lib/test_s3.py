@@ -52,7 +52,7 @@ def test_a_blob_lies_under_its_checksum_and_is_read_again(blobs: S3Blobs, server
     assert blobs.size(SHA256) == len(DATA)
     with blobs.open(SHA256) as file:
         assert file.read() == DATA
-    blobs.put_variant(SHA256, "thumb", b"small")
+    blobs.put_variants([(SHA256, "thumb", b"small")])
     assert blobs.read(SHA256, "thumb") == b"small"
     assert list(blobs.names()) == [("original", SHA256), ("thumb", SHA256)]
 
@@ -68,7 +68,7 @@ def test_paid_bytes_are_kept_here_while_the_storage_is_away(
     blobs: S3Blobs, server: S3Server
 ) -> None:
     server.is_down = True
-    assert blobs.hold(DATA) == SHA256
+    assert blobs.hold([DATA]) == [SHA256]
     with pytest.raises(StorageError, match="SlowDown"):
         blobs.put(DATA)
     assert blobs.read(SHA256) == DATA, "from this host's disk"
@@ -100,7 +100,7 @@ def test_a_file_is_fetched_once_and_forgotten_later(blobs: S3Blobs, server: S3Se
 
 
 def test_an_address_for_a_browser_works_without_our_keys(blobs: S3Blobs) -> None:
-    blobs.put_variant(SHA256, "thumb", b"small")
+    blobs.put_variants([(SHA256, "thumb", b"small")])
     place = blobs.place(SHA256, "thumb")
     assert "X-Amz-Expires=60" in place.address
     with urllib.request.urlopen(place.address) as answer:
