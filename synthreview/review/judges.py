@@ -24,16 +24,22 @@ from synthreview.scoring.models import Score, ScorerVersion
 LATEST = 20_000  # decided images that are looked at: so that the page costs the same at any size
 SURE_FROM = 20  # images drawn by lot; of fewer no figure is given
 RELIABILITY_BINS = 6
+THIRDS, THIRDS_FROM = 3, 12  # of one group's images, where there are so many
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """What one judge does on one group of images; `found` is None without both kinds."""
+    """What one judge does on one group of images; `found` is None without both kinds.
+
+    `thirds`: the share found bad in the lowest third of the scores, the middle one, the highest;
+    fewer where many scores are equal, none of few images.
+    """
 
     title: str
     found: Auroc | None
     bad: int
     good: int
+    thirds: list[Bin]
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,5 +148,6 @@ def _lines(
 
 
 def _line(title: str, decided: _Decided, chosen: BoolArray) -> Line:
-    bad = decided.is_bad[chosen]
-    return Line(title, auroc(decided.score[chosen], bad), int(bad.sum()), int((~bad).sum()))
+    score, bad = decided.score[chosen], decided.is_bad[chosen]
+    thirds = reliability(score, bad, bins=THIRDS) if len(bad) >= THIRDS_FROM else []
+    return Line(title, auroc(score, bad), int(bad.sum()), int((~bad).sum()), thirds)

@@ -128,6 +128,9 @@ def test_a_judge_that_helps_and_one_that_does_not_are_told_apart(people: People)
     assert {line.title for line in clip.classes} == {"car", "umbrella"}
     assert [line.title for line in clip.techniques] == ["Plain"]
     assert sum(line.bad + line.good for line in clip.classes) == 40
+    low, middle, high = clip.techniques[0].thirds
+    assert low.found == 10 / 13  # all ten that are bad
+    assert middle.found == high.found == 0
     text = people.client("curator").get(PAGES[1]).content.decode()
     assert "not shown to help" in text
     assert "Too few of the decided images came by lot" in text
@@ -147,7 +150,7 @@ def test_a_judge_of_which_nothing_was_decided_says_nothing(people: People) -> No
     make_queue(people.dataset, [0.1, 0.2])
     [judge] = judges_of(people.dataset)
     assert judge.verdict == "nothing to say yet"
-    assert judge.reliability == []
+    assert judge.reliability == judge.whole.thirds == []
     assert people.client("curator").get(PAGES[1]).status_code == 200
 
 
