@@ -4,7 +4,7 @@ ARG PYTHON_VERSION=3.12
 
 FROM python:${PYTHON_VERSION}-slim AS build
 ARG TORCH_INDEX=https://download.pytorch.org/whl/cpu
-# Optional parts: s3, diffusers, local-llm, c2pa, dalle-mini, with commas between.
+# Optional parts: s3, diffusers, local-llm, c2pa, dalle-mini, text, with commas between.
 ARG EXTRAS=s3
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 RUN python -m venv /opt/venv

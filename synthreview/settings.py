@@ -408,6 +408,8 @@ SCORERS: dict[str, dict[str, Any]] = {
     },
     "quality": {"BACKEND": "synthreview.scoring.scorers.quality.QualityScorer"},
 }
+if env.bool("SYNTHREVIEW_TEXT", default=False):
+    SCORERS["text"] = {"BACKEND": "synthreview.scoring.scorers.text.TextScorer"}
 # More CLIP models as further judges, by the names that SYNTHREVIEW_CLIP takes.
 for number, spec in enumerate(env.list("SYNTHREVIEW_MORE_CLIPS", default=[]), start=2):
     SCORERS[f"clip-{number}"] = {

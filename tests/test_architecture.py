@@ -74,7 +74,7 @@ def test_the_web_process_loads_neither_torch_nor_scikit_learn() -> None:
         "import django; django.setup();"
         "from django.urls import get_resolver; get_resolver().url_patterns;"
         "import synthreview.wsgi, synthreview.cron, sys;"
-        "heavy = {'diffusers', 'min_dalle', 'open_clip', 'sklearn', 'timm', 'torch'};"
+        "heavy = {'diffusers', 'min_dalle', 'open_clip', 'rapidocr', 'sklearn', 'timm', 'torch'};"
         "print(sorted({m.split('.')[0] for m in sys.modules} & heavy))"
     )
     environment = {**os.environ, "DJANGO_SETTINGS_MODULE": "synthreview.settings"}

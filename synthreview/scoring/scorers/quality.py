@@ -5,8 +5,8 @@ NumPy on a copy of 256 pixels. Each is 0 (a fault that anyone sees) to 1 (nothin
 the smallest one is the image's value. Where the thresholds lie was chosen on drawn images and
 photographs by eye, so that each says what kind of fault it is, not how bad it is for training.
 
-It does not read text: letters in a picture look like any other fine structure to these figures,
-and a reader of text would be a model of its own. The `vqa` judge can be asked for it.
+It does not read text: letters in a picture look like any other fine structure to these figures.
+The judges `text` and `vqa` do.
 Knows nothing of Django.
 """
 
