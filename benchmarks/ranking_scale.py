@@ -1,10 +1,12 @@
 """How long a dataset's queue takes to be put in order, and whether reviewers feel it.
 
     python -m benchmarks.ranking_scale [--images 1000000] [--decisions 10000] [--dimensions 128]
+        [--wait]
 
 Starts a PostgreSQL of its own that flushes every commit, fills it with rows (no pictures), and runs
 the job that the worker runs, twice: from the first order to a learned one, and after 500 more
-decisions. Beside it a reviewer's claim is timed over and over.
+decisions. Beside it a reviewer's claim is timed over and over. Filling takes minutes: `--wait` asks
+for Enter after it, so that the machine can be made quiet for the figures alone.
 """
 
 from __future__ import annotations
@@ -16,8 +18,11 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 
@@ -27,6 +32,7 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=1_000_000)
     parser.add_argument("--decisions", type=int, default=10_000)
     parser.add_argument("--dimensions", type=int, default=128)
+    parser.add_argument("--wait", action="store_true", help="for Enter before it measures")
     asked = parser.parse_args()
     from synthreview.lib.processes import Family
     from synthreview.lib.servers import new_postgres_url, start_postgres
@@ -45,10 +51,10 @@ def main() -> None:
             import django
 
             django.setup()
-            measure(asked.images, asked.decisions, asked.dimensions)
+            measure(asked.images, asked.decisions, asked.dimensions, waits=asked.wait)
 
 
-def measure(images: int, decisions: int, dimensions: int) -> None:
+def measure(images: int, decisions: int, dimensions: int, *, waits: bool) -> None:
     """Fill the database, rank twice, and print what it took."""
     from django.core.management import call_command
 
@@ -59,23 +65,44 @@ def measure(images: int, decisions: int, dimensions: int) -> None:
     began = time.monotonic()
     dataset, reviewer = fill(images, decisions, dimensions)
     say(f"filled in {time.monotonic() - began:.0f} s")
+    if waits:
+        input("Enter to measure: ")
     for number in (1, 2):
         if number == 2:
             decide(dataset.pk, reviewer.pk, 500, seed=2)
         ranking = Ranking.objects.create(dataset=dataset, number=number, cause=RankingCause.ASKED)
-        with Claims(dataset, reviewer) as claims:
+        with Claims(dataset, reviewer) as claims, learning() as took:
             rank(ranking.pk)
         ranking.refresh_from_db()
         memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
         say(
             f"ranking {number}: {ranking.state} in {ranking.seconds:.1f} s, {ranking.waiting:,} "
-            f"wait, {ranking.moved:,} moved, {ranking.decisions:,} decisions, peak {memory:.1f} "
-            f"GiB; {claims.told()} {ranking.error}"
+            f"wait, {ranking.moved:,} moved, {sum(took):.1f} s of it learning from "
+            f"{ranking.decisions:,} decisions, peak {memory:.1f} GiB; {claims.told()} "
+            f"{ranking.error}"
         )
 
 
 def say(line: str) -> None:
     print(line, flush=True)
+
+
+@contextmanager
+def learning() -> Iterator[list[float]]:
+    """Note how many seconds the model takes, of all that a ranking does."""
+    from synthreview.review.ranking.model import Ranker
+
+    took: list[float] = []
+    fit = Ranker.fit
+
+    def timed(ranker: Ranker, *args: Any, **options: Any) -> Any:
+        began = time.monotonic()
+        found = fit(ranker, *args, **options)
+        took.append(time.monotonic() - began)
+        return found
+
+    with patch.object(Ranker, "fit", timed):
+        yield took
 
 
 class Claims:
@@ -185,8 +212,8 @@ FILL = (
         random(), random(), now()
     FROM generate_series(1, %(images)s) AS n""",
     """INSERT INTO review_imagereview (image_id, dataset_id, state, score_id, round, looks,
-        approvals, rejections)
-    SELECT image_id, %(dataset)s, 'pending', id, 1, 1, 0, 0 FROM scoring_score""",
+        approvals, rejections, wants_adjudicator, adjudicated)
+    SELECT image_id, %(dataset)s, 'pending', id, 1, 1, 0, 0, false, '' FROM scoring_score""",
     """INSERT INTO review_reviewslot (image_id, dataset_id, label_class_id, technique, prompt_id,
         round, number, purpose, lane, priority, state, guideline_version, stream)
     SELECT image.id, image.dataset_id, image.label_class_id, image.technique, image.prompt_id,
@@ -230,9 +257,10 @@ def decide(dataset: int, reviewer: int, count: int, *, seed: int) -> None:
                 WHERE slot.state = 'waiting' ORDER BY random() LIMIT %(count)s
             ), said AS (
                 INSERT INTO review_decision (image_id, dataset_id, reviewer_id, verdict, reasons,
-                    note, stream, purpose, surface, round, seconds, guideline_version, client_token)
-                SELECT image_id, %(dataset)s, %(reviewer)s, verdict, '[]', '', 'queue', 'look',
-                    'focus', 1, 1, 1, token FROM chosen
+                    wrong_slots, note, stream, purpose, surface, round, seconds,
+                    guideline_version, client_token)
+                SELECT image_id, %(dataset)s, %(reviewer)s, verdict, '[]', '[]', '', 'queue',
+                    'look', 'focus', 1, 1, 1, token FROM chosen
             ), settled AS (
                 UPDATE review_imagereview AS review
                 SET state = CASE verdict WHEN 'reject' THEN 'rejected' ELSE 'approved' END

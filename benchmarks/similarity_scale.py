@@ -1,12 +1,14 @@
 """How long "more like this" takes in a dataset of a million images.
 
     python -m benchmarks.similarity_scale [--images 1000000] [--dimensions 128] [--queries 40]
+        [--wait]
 
-Fills a SQLite database with rows (no pictures) and random half-precision embeddings, which are the
-hardest to search: nothing is near anything. Then the code that the worker runs writes the segments,
-and the page's own code is timed: cold, right after the start of a process, and warm. The share of
-the truly nearest sixty that is found says what the speed costs; a plain look at everything is the
-oracle. Embeddings of pictures lie in clumps, where more is found.
+Fills a SQLite database with rows (no pictures) and half-precision embeddings, five hundred of each
+kind that are 95 % alike. Then the code that the worker runs writes the segments, and the page's own
+code is timed: the search cold, right after the start of a process, and warm; the page of any image;
+and that of a rejected one, with the preview of "reject all like this". A plain look at everything
+is the oracle of what is nearest. Filling takes minutes: `--wait` asks for Enter after it, so that
+the machine can be made quiet for the figures alone.
 """
 
 from __future__ import annotations
@@ -23,6 +25,7 @@ import numpy as np
 
 PAGE = 20_000
 SHOWN = 60
+ALIKE, NOISE = 500, 0.2  # images of one kind, and how far they lie from their middle
 
 
 def main() -> None:
@@ -30,6 +33,7 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=1_000_000)
     parser.add_argument("--dimensions", type=int, default=128)
     parser.add_argument("--queries", type=int, default=40)
+    parser.add_argument("--wait", action="store_true", help="for Enter before it measures")
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -43,16 +47,17 @@ def main() -> None:
         import django
 
         django.setup()
-        measure(asked.images, asked.dimensions, asked.queries)
+        measure(asked.images, asked.dimensions, asked.queries, waits=asked.wait)
 
 
-def measure(images: int, dimensions: int, queries: int) -> None:
+def measure(images: int, dimensions: int, queries: int, *, waits: bool) -> None:
     """Fill, index, and print what a query takes."""
     from django.core.management import call_command
     from django.test import Client
 
     from synthreview.accounts.models import User
     from synthreview.generation.models import GeneratedImage
+    from synthreview.review.models import ImageReview, ImageState
     from synthreview.scoring import similarity, vector_segments
     from synthreview.scoring.similarity import index_full_segments, most_like
 
@@ -63,6 +68,8 @@ def measure(images: int, dimensions: int, queries: int) -> None:
     began = time.monotonic()
     segments = index_full_segments(dataset.pk, version)
     say(f"{segments} segments of {vector_segments.SEGMENT:,} in {time.monotonic() - began:.0f} s")
+    if waits:
+        input("Enter to measure: ")
     rng = np.random.default_rng(5)
     wanted = GeneratedImage.objects.in_bulk(rng.integers(1, images + 1, queries).tolist())
     chosen = list(wanted.values())
@@ -79,6 +86,10 @@ def measure(images: int, dimensions: int, queries: int) -> None:
     client.force_login(User.objects.create_superuser("admin", password="admin"))
     client.get(f"/images/{chosen[0].pk}/like")
     told("page", [timed(lambda i=i: client.get(f"/images/{i.pk}/like")) for i in chosen])  # type: ignore[misc]
+    ImageReview.objects.filter(image__in=chosen).update(state=ImageState.REJECTED)
+    told("preview", [timed(lambda i=i: client.get(f"/images/{i.pk}/like")) for i in chosen])  # type: ignore[misc]
+    marked = client.get(f"/images/{chosen[0].pk}/like").content.count(b'name="image"')
+    say(f"the preview marks {marked} images")
     found = [recall(vectors, image.pk, most_like(image, SHOWN)) for image in chosen[:10]]
     say(f"of the truly nearest {SHOWN}: {np.mean(found):.1%} found")
 
@@ -129,9 +140,12 @@ def fill(images: int, dimensions: int) -> tuple[Any, Any, np.ndarray[Any, Any]]:
     rng = np.random.default_rng(0)
     vectors = np.empty((images, dimensions), dtype="<f2")
     with transaction.atomic(), connection.cursor() as cursor:
-        cursor.execute(IMAGES, keys)
+        for statement in FILL:
+            cursor.execute(statement, keys)
+        middles = rng.normal(size=(-(-images // ALIKE), dimensions))
         for start in range(0, images, PAGE):
-            part = rng.normal(size=(min(PAGE, images - start), dimensions))
+            own = middles[np.arange(start, min(start + PAGE, images)) % len(middles)]
+            part = own + NOISE * rng.normal(size=own.shape)
             part /= np.linalg.norm(part, axis=1, keepdims=True)
             vectors[start : start + len(part)] = part
             rows = [
@@ -145,8 +159,8 @@ def fill(images: int, dimensions: int) -> tuple[Any, Any, np.ndarray[Any, Any]]:
     return dataset, version, vectors
 
 
-IMAGES = """
-    WITH RECURSIVE numbers (n) AS (
+FILL = (
+    """WITH RECURSIVE numbers (n) AS (
         SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < %(images)s
     )
     INSERT INTO generation_generatedimage (id, dataset_id, run_id, position, label_class_id,
@@ -155,8 +169,15 @@ IMAGES = """
     SELECT n, %(dataset)s, %(run)s, 0, %(class)s, 'plain', 'A car', 'sketch', 'sketch', '1', '',
         '{}', '', printf('%%064x', n), 'image/png', 1, 512, 512, printf('%%032x', n),
         '2026-01-01 00:00:00'
-    FROM numbers
-"""
+    FROM numbers""",
+    """INSERT INTO review_imagereview (image_id, dataset_id, state, round, looks, approvals,
+        rejections, wants_adjudicator, adjudicated)
+    SELECT id, dataset_id, 'pending', 1, 1, 0, 0, 0, '' FROM generation_generatedimage""",
+    """INSERT INTO review_reviewslot (image_id, dataset_id, label_class_id, technique, round,
+        number, purpose, lane, priority, state, guideline_version, stream)
+    SELECT id, dataset_id, label_class_id, technique, 1, 1, 'look', 1, 0.5, 'waiting', 1, 'queue'
+    FROM generation_generatedimage""",
+)
 
 
 if __name__ == "__main__":

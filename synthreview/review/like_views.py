@@ -22,46 +22,57 @@ from synthreview.review.putting_aside import (
 from synthreview.scoring.similarity import most_like
 
 SHOWN = 60
+LOOKED_AT = 5_000  # of the most alike, those that already left among them
+AT_ONCE = 300  # images that are set aside together, because the preview shows each of them
 LEVELS = range(80, 100)  # per cent of the cosine
 START = 95
 
 
 @require_GET
 def like(request: HttpRequest, pk: int) -> HttpResponse:
-    """Show the images that look most like one; from a level on, what would be put aside."""
+    """Show the images that look most like one; of a rejected one also what may be put aside."""
     image = _image(request, pk)
     context = dataset_context(request, image.dataset)
     level = _level(request.GET.get("at_least", ""))
-    found = dict(most_like(image, SHOWN))
-    rows = GeneratedImage.objects.in_bulk(found)
-    reviews = _states(list(found))
-    known = may_see_verdicts(signed_in(request), image.dataset, found)
-    unseen = set(
-        unseen_images()
-        .filter(image__in=found, dataset=image.dataset)
-        .values_list("image", flat=True)
-    )
-    chosen = {key for key in unseen & rows.keys() if 100 * found[key] >= level}
-    shown = [
-        {
-            "image": rows[key],
-            "percent": f"{100 * cosine:.1f} %",
-            "review": reviews.get(key) if key in known else None,
-            "is_chosen": key in chosen,
-        }
-        for key, cosine in found.items()
-        if key in rows
-    ]
     state = _states([image.pk]).get(image.pk)
+    is_rejected = state is not None and state["state"] == ImageState.REJECTED
+    if is_rejected and context["can"][Action.CURATE.value]:
+        found = dict(most_like(image, LOOKED_AT))
+        unseen = _unseen(image, [key for key, cosine in found.items() if 100 * cosine >= level])
+    else:
+        found, unseen = dict(most_like(image, SHOWN)), []
+    chosen = unseen[:AT_ONCE]
+    shown = list(dict.fromkeys([*list(found)[:SHOWN], *chosen]))
+    rows = GeneratedImage.objects.in_bulk(shown)
+    reviews = _states(shown)
+    known = may_see_verdicts(signed_in(request), image.dataset, shown)
+    marked = set(chosen)
     context |= {
         "image": image,
-        "shown": shown,
+        "shown": [
+            {
+                "image": rows[key],
+                "percent": f"{100 * found[key]:.1f} %",
+                "review": reviews.get(key) if key in known else None,
+                "is_chosen": key in marked,
+            }
+            for key in shown
+            if key in rows
+        ],
         "level": level,
         "levels": LEVELS,
-        "is_rejected": state is not None and state["state"] == ImageState.REJECTED,
-        "chosen": [key for key in found if key in chosen],
+        "is_rejected": is_rejected,
+        "chosen": chosen,
+        "left": len(unseen) - len(chosen),
     }
     return render(request, "review/like.html", context)
+
+
+def _unseen(image: GeneratedImage, keys: list[int]) -> list[int]:
+    """Return those of the images that nobody was handed, in the same order."""
+    rows = unseen_images().filter(image__in=keys, dataset=image.dataset)
+    unseen = set(rows.values_list("image", flat=True))
+    return [key for key in keys if key in unseen]
 
 
 @require_POST
@@ -73,7 +84,7 @@ def put_aside_like(request: HttpRequest, pk: int) -> HttpResponse:
     if not all(key.isdecimal() and len(key) < 19 for key in wanted):
         raise Http404("These are no images.")
     images = {int(key) for key in wanted}
-    alike = {key for key, _ in most_like(image, SHOWN)}
+    alike = {key for key, _ in most_like(image, LOOKED_AT)}
     if not images <= alike:
         raise Http404("Not all of these images are like it.")
     try:

@@ -1,9 +1,10 @@
-"""Vectors in files that never change, each with its own search graph: the nearest of a million.
+"""Vectors in files that never change: the nearest of a million, found by looking at every one.
 
 Vectors come by rising key and are cut into segments of a fixed size; a full one is written once
 (temporary name, then renamed) and read by memory map, so that any number of processes share it.
-What is not in a full segment yet is searched plainly, which is exact and quick while it is small.
-The graphs are usearch's HNSW (Malkov and Yashunin 2018), in half precision. Knows no Django.
+What is not in a full segment yet is looked at in memory. Half precision and NumKong's kernels make
+an exact look at a million as quick as a hundred search graphs, which take minutes to build, miss
+some, and are slow where many are asked for. Knows no Django.
 """
 
 from __future__ import annotations
@@ -14,12 +15,13 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import numkong
 import numpy as np
 import numpy.typing as npt
 
 Vectors = npt.NDArray[np.float16]
 SEGMENT = 10_000
-SUFFIX = ".usearch"
+SUFFIX = ".npy"
 OPEN_AT_ONCE = 512
 
 
@@ -33,15 +35,15 @@ def write_segment(folder: Path, keys: Sequence[int], vectors: Vectors) -> Path:
 
     Writing the same one twice, or at once in two processes, leaves one.
     """
-    from usearch.index import Index
-
     folder.mkdir(parents=True, exist_ok=True)
-    index = Index(ndim=vectors.shape[1], metric="cos", dtype="f16")
-    index.add(np.asarray(keys, dtype=np.uint64), vectors, threads=1)
+    width = vectors.shape[1]
+    rows = np.empty(len(vectors), dtype=[("key", "<i8"), ("vector", "<f2", (width,))])
+    rows["key"], rows["vector"] = keys, vectors
     path = folder / f"{keys[0]}-{keys[-1]}{SUFFIX}"
     draft = folder / f".{path.name}.{os.getpid()}"
     try:
-        index.save(str(draft))
+        with draft.open("wb") as file:
+            np.save(file, rows)
         draft.replace(path)
     finally:
         draft.unlink(missing_ok=True)
@@ -56,16 +58,31 @@ def nearest(
     rest: tuple[npt.NDArray[np.int64], Vectors] | None = None,
 ) -> list[tuple[int, float]]:
     """Return up to `count` (key, cosine), the nearest first; `rest`: keys and vectors besides."""
-    found: dict[int, float] = {}
-    for _, _, path in _segments(folder):
-        matches = _opened(str(path), path.stat().st_mtime_ns).search(vector, count, threads=1)
-        for key, distance in zip(matches.keys.tolist(), matches.distances.tolist(), strict=True):
-            found[key] = 1 - distance
+    opened = [_opened(str(path), path.stat().st_mtime_ns) for _, _, path in _segments(folder)]
+    parts = [(rows["key"], rows["vector"]) for rows in opened]
     if rest is not None and len(rest[0]):
-        cosines = rest[1].astype(np.float32) @ vector.astype(np.float32)
-        best = np.argsort(-cosines, kind="stable")[:count]
-        found |= dict(zip(rest[0][best].tolist(), cosines[best].tolist(), strict=True))
-    return sorted(found.items(), key=lambda item: (-item[1], item[0]))[:count]
+        parts.append(rest)
+    if not parts:
+        return []
+    cosines = np.concatenate([_cosines(vector, vectors) for _, vectors in parts])
+    starts = np.cumsum([0, *(len(keys) for keys, _ in parts)])
+    best = _largest(cosines, count)
+    part = np.searchsorted(starts, best, side="right") - 1
+    keys = [int(parts[p][0][at - starts[p]]) for p, at in zip(part, best, strict=True)]
+    found = dict(zip(keys, cosines[best].tolist(), strict=True))
+    return sorted(found.items(), key=lambda item: (-item[1], item[0]))
+
+
+def _cosines(one: Vectors, vectors: Vectors) -> npt.NDArray[np.float64]:
+    """Return (N,) cosines of (D,) and (N, D) vectors of length 1."""
+    return np.asarray(numkong.cdist(one[None], vectors, metric="inner"))[0]
+
+
+def _largest(values: npt.NDArray[np.float64], count: int) -> npt.NDArray[np.intp]:
+    """Return the places of the largest, in no order."""
+    if count >= len(values):
+        return np.arange(len(values))
+    return np.argpartition(values, -count)[-count:]
 
 
 def _segments(folder: Path) -> Iterator[tuple[int, int, Path]]:
@@ -77,7 +94,6 @@ def _segments(folder: Path) -> Iterator[tuple[int, int, Path]]:
 
 
 @lru_cache(maxsize=OPEN_AT_ONCE)
-def _opened(path: str, mtime: int) -> Any:
-    from usearch.index import Index
-
-    return Index.restore(path, view=True)
+def _opened(path: str, mtime: int) -> npt.NDArray[Any]:
+    rows: npt.NDArray[Any] = np.load(path, mmap_mode="r")
+    return rows

@@ -8,6 +8,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from synthreview.generation.models import GeneratedImage
+from synthreview.review import like_views
 from synthreview.review.models import AsideKind, ImageReview, ImageState, PutAside
 from synthreview.review.queue import claim_next
 from tests.factories import make_dataset
@@ -73,6 +74,24 @@ def test_the_preview_is_what_is_set_aside(people: People) -> None:
     assert [states[image.pk] for image in images] == [
         ImageState.REJECTED, ImageState.REMOVED, ImageState.REMOVED, ImageState.PENDING,
     ]  # fmt: skip
+
+
+def test_all_that_is_like_it_goes_part_by_part(
+    people: People, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What left already must not stand in the way of what is alike behind it."""
+    monkeypatch.setattr(like_views, "SHOWN", 2)
+    monkeypatch.setattr(like_views, "AT_ONCE", 3)
+    images = rejected(people, [0, 1, 2, 3, 4, 5])
+    client = people.client("curator")
+    for left, there in ((2, images[1:4]), (0, images[4:])):
+        text = client.get(page(images[0])).content.decode()
+        chosen = [image.pk for image in images if f'name="image" value="{image.pk}"' in text]
+        assert chosen == [image.pk for image in there]
+        assert all(f'alt="Image {pk}"' in text for pk in chosen)
+        assert (f"{left} more are as much alike" in text) == (left > 0)
+        client.post(f"{page(images[0])}/aside", {"image": chosen})
+    assert ImageReview.objects.filter(state=ImageState.REMOVED).count() == 5
 
 
 def test_what_is_not_like_it_refuses_all(people: People) -> None:
