@@ -229,7 +229,7 @@ def unknown(request: HttpRequest, slug: str, number: int) -> HttpResponse:
     found = get_object_or_404(Run, dataset=dataset, number=number)
     calls = found.calls.filter(state=WorkState.UNKNOWN).select_related("prompt").order_by("pk")
     if request.method == "POST":
-        decide_ticked(request, calls, partial(services.decide_unknown, found))
+        decide_ticked(request, found.calls.all(), partial(services.decide_unknown, found))
         left = calls.exists()
         return redirect("run-unknown" if left else "run", dataset.slug, number)
     page = Paginator(calls, UNKNOWN_SHOWN).get_page(request.GET.get("page"))

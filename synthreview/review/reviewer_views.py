@@ -6,7 +6,7 @@ from django import forms
 from django.contrib import messages
 from django.db import transaction
 from django.db.models import Q
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
@@ -15,6 +15,7 @@ from synthreview.accounts.models import User
 from synthreview.catalog.models import Dataset, Membership
 from synthreview.catalog.pages import open_dataset, signed_in
 from synthreview.catalog.permissions import Action, Role
+from synthreview.generation.models import GeneratedImage
 from synthreview.review import adjudication, certifying, gold, queue, services
 from synthreview.review.agreement import Share
 from synthreview.review.card import question_context, ticks_of
@@ -177,7 +178,11 @@ def assign(request: HttpRequest, slug: str, pk: int) -> HttpResponse:
 def choose_gold(request: HttpRequest, slug: str) -> HttpResponse:
     """Make decided images known answers, or retire some."""
     dataset, _ = open_dataset(request, slug, Action.CURATE)
-    images = [int(pk) for pk in request.POST.getlist("image") if pk.isdecimal() and len(pk) < 18]
+    given = set(request.POST.getlist("image"))
+    images = {int(pk) for pk in given if pk.isdecimal() and len(pk) < 19}
+    ours = GeneratedImage.objects.filter(dataset=dataset, pk__in=images)
+    if not len(given) == len(images) == ours.count():
+        raise Http404("Not all of these images are here.")
     if "retire" in request.POST:
         count = gold.retire(dataset=dataset, images=images)
         messages.success(request, f"{count} are retired; what was said of them stays.")

@@ -21,10 +21,11 @@ from synthreview.work.models import WorkState
 def unknown_questions(request: HttpRequest, slug: str) -> HttpResponse:
     """Show the questions whose outcome is unknown, and let a person decide."""
     dataset, context = open_dataset(request, slug, Action.CURATE)
-    calls = QuestionCall.objects.filter(image__dataset=dataset, state=WorkState.UNKNOWN)
+    all_calls = QuestionCall.objects.filter(image__dataset=dataset)
+    calls = all_calls.filter(state=WorkState.UNKNOWN)
     calls = calls.select_related("image", "version").order_by("pk")
     if request.method == "POST":
-        decide_ticked(request, calls, partial(resolve_unknown, dataset))
+        decide_ticked(request, all_calls, partial(resolve_unknown, dataset))
         return redirect("questions-unknown" if calls.exists() else "costs", dataset.slug)
     page = Paginator(calls, PAGE).get_page(request.GET.get("page"))
     context |= {"page": page, "outcomes": Outcome}

@@ -7,10 +7,11 @@ from typing import Any
 
 from django.contrib import messages
 from django.db.models import QuerySet
-from django.http import HttpRequest
+from django.http import Http404, HttpRequest
 
 from synthreview.spending.models import PaidWork
 from synthreview.spending.services import Outcome, OverBudgetError
+from synthreview.work.models import WorkState
 
 PAGE = 50  # calls that one page shows, and at most decides
 
@@ -22,15 +23,20 @@ def decide_ticked(
 ) -> None:
     """Decide the ticked ones of `calls` by the button that was pressed; `resolve` does it.
 
-    It may raise OverBudgetError, and then nothing changed.
+    It may raise OverBudgetError, and then nothing changed. What somebody else has decided
+    meanwhile stays as it is. Raises Http404 where a ticked one is none of `calls`.
     """
-    given = [pk for pk in request.POST.getlist("call") if pk.isdecimal() and len(pk) < 19]
+    ticked = request.POST.getlist("call")[:PAGE]
+    given = {int(pk) for pk in ticked if pk.isdecimal() and len(pk) < 19}
+    if len(given) < len(set(ticked)) or calls.filter(pk__in=given).count() < len(given):
+        raise Http404("Not all of these calls are here.")
     outcome = request.POST.get("outcome", "")
     if outcome not in Outcome.values or not given:
         messages.error(request, "Tick one call or more, and say what became of them.")
         return
     try:
-        resolved = resolve(list(calls.filter(pk__in=given[:PAGE])), outcome)
+        unknown = calls.filter(pk__in=given, state=WorkState.UNKNOWN)
+        resolved = resolve(list(unknown), outcome)
     except OverBudgetError as error:
         messages.error(request, str(error))
         return

@@ -18,7 +18,14 @@ from synthreview.overview.costs import costs_of
 from synthreview.review.models import ImageState
 from synthreview.spending.services import OverBudgetError, budget_of, resolve_unknown, set_budget
 from synthreview.work.models import WorkState
-from tests.factories import make_dataset, make_prompt, make_review, make_user
+from tests.factories import (
+    make_call,
+    make_dataset,
+    make_prompt,
+    make_review,
+    make_run,
+    make_user,
+)
 from tests.generation.fakes import PRICE, AfterCharge, ScriptedGenerator, scripted
 
 pytestmark = pytest.mark.django_db
@@ -114,6 +121,10 @@ def test_an_unknown_outcome_is_decided_by_a_person(
     client.login(username="curator", password="curator")
     assert str(call.idempotency_key) in client.get(page).content.decode()
     client.post(page, {"outcome": "perhaps", "call": [call.pk]})
+    theirs = make_call(make_run(world), call.prompt, state=WorkState.UNKNOWN)
+    for foreign in (theirs.pk, "x"):
+        answer = client.post(page, {"outcome": outcome, "call": [call.pk, foreign]})
+        assert answer.status_code == 404
     assert run.calls.get().state == WorkState.UNKNOWN
     for _ in range(2):  # a double click decides once
         client.post(page, {"outcome": outcome, "call": [call.pk]})

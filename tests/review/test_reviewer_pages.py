@@ -10,10 +10,17 @@ from django.core.exceptions import PermissionDenied
 from django.core.management import call_command
 
 from synthreview.catalog.models import Membership
-from synthreview.review import certifying, queue, services, signing
+from synthreview.review import certifying, gold, queue, services, signing
 from synthreview.review.models import Decision, GoldImage, ImageReview, Signature
 from synthreview.review.reviewers import review_stats
-from tests.factories import make_image, make_review, make_reviewed_image, make_score, make_user
+from tests.factories import (
+    make_dataset,
+    make_image,
+    make_review,
+    make_reviewed_image,
+    make_score,
+    make_user,
+)
 from tests.people import People, make_people
 
 pytestmark = pytest.mark.django_db
@@ -112,8 +119,24 @@ def test_a_curator_chooses_and_retires_known_answers(people: People) -> None:
     assert f"image {image.pk}" in client.get("/d/traffic/reviewers/").content.decode()
     client.post("/d/traffic/reviewers/gold", {"image": [image.pk], "retire": "1"})
     assert GoldImage.objects.get().is_retired
-    wrong = client.post("/d/traffic/reviewers/gold", {"image": ["9", "x"]}, follow=True)
+    by_reviewer = make_reviewed_image(people.label_class, people.users["reviewer"])
+    wrong = client.post("/d/traffic/reviewers/gold", {"image": by_reviewer.pk}, follow=True)
     assert "choose among those" in wrong.content.decode()
+
+
+@pytest.mark.parametrize("foreign", ["x", "theirs"])
+def test_one_foreign_image_among_known_answers_changes_nothing(
+    people: People, foreign: str
+) -> None:
+    curator = people.users["curator"]
+    image = make_reviewed_image(people.label_class, curator)
+    gold.choose(dataset=people.dataset, images=[image.pk], user=curator)
+    theirs = make_image(make_dataset("Others"))
+    wanted = [image.pk, {"theirs": theirs.pk}.get(foreign, foreign)]
+    for form in ({"image": wanted, "retire": "1"}, {"image": wanted}):
+        answer = people.client("curator").post("/d/traffic/reviewers/gold", form)
+        assert answer.status_code == 404
+    assert not GoldImage.objects.get().is_retired
 
 
 def test_a_changed_guideline_is_told_and_asked_again(people: People) -> None:
