@@ -9,16 +9,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from functools import cache
 
-import django_rq
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
-from redis import Redis
 from redis.exceptions import RedisError
 
 from synthreview.accounts.models import User
+from synthreview.work.services import redis
 
 SAFE = ("GET", "HEAD", "OPTIONS")
 
@@ -41,18 +39,12 @@ def count(request: HttpRequest, user: User) -> None:
     window, into_s = divmod(time.time(), period_s)
     key = f"synthreview:limit:{what}:{user.pk}:{window:.0f}"
     used = 0
-    with suppress(RedisError), _redis().pipeline() as pipeline:
+    with suppress(RedisError), redis().pipeline() as pipeline:
         pipeline.incr(key)
         pipeline.expire(key, int(period_s) + 1)
         used = pipeline.execute()[0]
     if used > most:
         raise TooManyError(int(period_s - into_s) + 1)
-
-
-@cache
-def _redis() -> Redis:
-    # One client for the process: a connection of its own for each decision costs as much again.
-    return django_rq.get_connection(settings.QUEUE_NAMES[0])
 
 
 class LimitsMiddleware:

@@ -7,7 +7,6 @@ the files and by what workers put on record.
 from __future__ import annotations
 
 import os
-import shutil
 import stat
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -15,25 +14,23 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-import django_rq
 from django.conf import settings
 from django.db import DatabaseError, connection
-from django.db.migrations.executor import MigrationExecutor
 from django.db.models import Count
 from redis.exceptions import RedisError
-from rq import Worker
 
 from synthreview.catalog.storage import blobs
 from synthreview.generation.generators.base import Health
 from synthreview.generation.services import generator, segmenter
 from synthreview.lib.blobs import FileBlobs
 from synthreview.overview import checks
+from synthreview.overview.health import disk, migrations_that_wait
 from synthreview.prompting.drafting import author
 from synthreview.scoring.models import ScorerVersion
 from synthreview.scoring.scorers.base import ScorerError
 from synthreview.scoring.scorers.clip_source import EMBEDDED_FOLDER, find_source
 from synthreview.work.models import WorkState
-from synthreview.work.services import sweeper_host, work_models
+from synthreview.work.services import queues, redis, sweeper_host, work_models
 
 LOW_DISK_BYTES = 5_000_000_000
 NO_DISK_BYTES = 500_000_000
@@ -109,12 +106,8 @@ def check_database() -> Findings:
             f"PostgreSQL {version} answers.",
             "" if fits else f"Upgrade it to {OLDEST_POSTGRES} or newer.",
         )
-    executor = MigrationExecutor(connection)
-    pending = executor.migration_plan(executor.loader.graph.leaf_nodes())
-    if pending:
-        yield Finding(
-            area, Level.FAULT, f"{len(pending)} migrations wait.", "Run `manage.py migrate`."
-        )
+    if pending := migrations_that_wait():
+        yield Finding(area, Level.FAULT, f"{pending} migrations wait.", "Run `manage.py migrate`.")
     else:
         yield Finding(area, Level.OK, "All migrations are applied.")
 
@@ -139,9 +132,8 @@ def _check_sqlite(area: str) -> Findings:
 
 def check_redis() -> Findings:
     area = "redis"
-    client = django_rq.get_connection(settings.QUEUE_NAMES[0])
     try:
-        client.ping()
+        redis().ping()
     except RedisError as error:
         yield Finding(
             area,
@@ -152,7 +144,7 @@ def check_redis() -> Findings:
         )
         return
     try:
-        appends = client.config_get("appendonly").get("appendonly")
+        appends = redis().config_get("appendonly").get("appendonly")
     except RedisError:  # hosted Redis forbids the question
         yield Finding(area, Level.OK, "Redis answers; it does not say whether it keeps a log.")
         return
@@ -175,11 +167,9 @@ def any_author_needs_a_worker() -> bool:
 
 def check_workers() -> Findings:
     area = "workers"
-    waiting = dict.fromkeys(settings.QUEUE_NAMES, 0)
-    for model in work_models():
-        waiting[model.QUEUE] = waiting.get(model.QUEUE, 0) + model._default_manager.due().count()
-    for name, due in waiting.items():
-        count = len(Worker.all(queue=django_rq.get_queue(name)))
+    found = queues()
+    for queue in found:
+        name, count, due = queue.name, queue.workers, queue.due
         if name == WRITERS and not (count or due or any_author_needs_a_worker()):
             continue
         if count:
@@ -197,7 +187,7 @@ def check_workers() -> Findings:
     else:
         yield Finding(
             area,
-            Level.FAULT if any(waiting.values()) else Level.WARNING,
+            Level.FAULT if any(queue.due for queue in found) else Level.WARNING,
             "No sweeper was seen within the last minute: what breaks off is not taken up again, "
             "and scored images do not come into the queue.",
             "Start `manage.py sweep`.",
@@ -278,8 +268,7 @@ def check_storage() -> Findings:
     else:
         if bucket:
             yield Finding(area, Level.OK, f"s3://{bucket.name} is written and read.")
-    at = next(parent for parent in (folder, *folder.parents) if parent.exists())
-    free = shutil.disk_usage(at).free
+    free = disk().free
     level = (
         Level.FAULT
         if free < NO_DISK_BYTES

@@ -7,8 +7,8 @@ import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import NamedTuple
 
-import django_rq
 from django.conf import settings
 from django.contrib.auth.decorators import login_not_required
 from django.db import DatabaseError, connection
@@ -30,7 +30,7 @@ from synthreview.review.models import Decision
 from synthreview.scoring.models import Score
 from synthreview.spending.models import Budget, PaidWork
 from synthreview.work.models import WorkState
-from synthreview.work.services import QueueState, queues, sweeper_host, work_models
+from synthreview.work.services import QueueState, queues, redis, sweeper_host, work_models
 
 PROBED_S = 10.0  # a storage is asked so often at most
 COUNTED_S = 30.0  # and the ends of all work
@@ -86,7 +86,7 @@ def check_database() -> None:
 
 
 def check_redis() -> None:
-    django_rq.get_connection(settings.QUEUE_NAMES[0]).ping()
+    redis().ping()
 
 
 _probed = _Kept(PROBED_S)
@@ -103,10 +103,15 @@ _migrated = _Kept(PROBED_S)
 
 def check_migrations() -> None:
     if _migrated.is_due():
-        executor = MigrationExecutor(connection)
-        if executor.migration_plan(executor.loader.graph.leaf_nodes()):
+        if migrations_that_wait():
             raise RuntimeError("migrations wait")
         _migrated.note()
+
+
+def migrations_that_wait() -> int:
+    """Return how many migrations the database still lacks. Raises DatabaseError."""
+    executor = MigrationExecutor(connection)
+    return len(executor.migration_plan(executor.loader.graph.leaf_nodes()))
 
 
 CHECKS: dict[str, Callable[[], None]] = {
@@ -182,7 +187,7 @@ class _Collector:
             ("decisions", "Decisions that people took.", Decision),
         ):
             yield CounterMetricFamily(f"synthreview_{name}", words, value=_highest(model))
-        usage = shutil.disk_usage(_existing(Path(settings.DATA_DIR)))
+        usage = disk()
         yield _gauge("synthreview_disk_free_bytes", "Free bytes of the data folder.", usage.free)
         yield _gauge("synthreview_disk_bytes", "All bytes of its disk.", usage.total)
 
@@ -244,10 +249,24 @@ def _money() -> Iterator[Metric]:
         )
 
 
-def _existing(folder: Path) -> Path:
-    return next(parent for parent in (folder, *folder.parents) if parent.exists())
+class Disk(NamedTuple):
+    """The data folder's disk, in bytes."""
+
+    total: int
+    free: int
+
+    @property
+    def used_percent(self) -> int:
+        return round(100 * (1 - self.free / self.total))
+
+
+def disk() -> Disk:
+    """Return the disk on which the data folder lies, or will lie. Raises OSError."""
+    folder = Path(settings.DATA_DIR)
+    usage = shutil.disk_usage(next(at for at in (folder, *folder.parents) if at.exists()))
+    return Disk(usage.total, usage.free)
 
 
 def all_workers() -> list[BaseWorker]:
     """Return every worker that Redis knows. Raises RedisError."""
-    return list(Worker.all(connection=django_rq.get_connection(settings.QUEUE_NAMES[0])))
+    return list(Worker.all(connection=redis()))

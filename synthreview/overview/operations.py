@@ -4,22 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from operator import attrgetter
-from pathlib import Path
 
 from django.apps import apps
-from django.conf import settings
 from django.db import transaction
 from django.db.models import Q
 from redis.exceptions import RedisError
 from rq.worker import BaseWorker
 
 from synthreview.catalog.models import Dataset
-from synthreview.overview.health import CHECKS, all_workers, is_well
+from synthreview.overview.health import CHECKS, Disk, all_workers, disk, is_well
 from synthreview.spending.models import Budget, PaidWork
 from synthreview.spending.services import retry_paid
 from synthreview.work.models import DurableWork, WorkState
@@ -58,18 +55,6 @@ class Stuck:
 
 
 @dataclass(frozen=True, slots=True)
-class Disk:
-    """The data folder's disk."""
-
-    free: int
-    total: int
-
-    @property
-    def used_percent(self) -> int:
-        return round(100 * (1 - self.free / self.total))
-
-
-@dataclass(frozen=True, slots=True)
 class State:
     """The whole page. `queues` is None where Redis does not answer."""
 
@@ -92,8 +77,6 @@ def state() -> State:
             found, workers, sweeper = queues(), running(), sweeper_host()
         except RedisError:
             parts["redis"] = False
-    at = Path(settings.DATA_DIR)
-    usage = shutil.disk_usage(next(each for each in (at, *at.parents) if each.exists()))
     rows = stuck()
     return State(
         parts=parts,
@@ -107,7 +90,7 @@ def state() -> State:
                 (row for row in rows if row.may_retry), lambda row: (row.kind, row.kind_title)
             )
         ],
-        disk=Disk(usage.free, usage.total),
+        disk=disk(),
         budgets=list(Budget.objects.select_related("dataset").order_by("-spent_micro_usd")[:20]),
     )
 

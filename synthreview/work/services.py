@@ -18,7 +18,9 @@ from django.db.models import Count, Min, Q
 from django.db.models.functions import Now
 from django.utils import timezone
 from redis import Redis
+from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
+from redis.retry import Retry
 from rq import Worker
 from rq.job import Job
 from rq.queue import Queue
@@ -31,6 +33,8 @@ logger = logging.getLogger(__name__)
 SWEEP_LIMIT = 2000
 SWEEPER_KEY = "synthreview:sweeper"
 SWEEPER_SEEN_S = 60
+REDIS_CONNECT_S = 0.5
+REDIS_ANSWER_S = 2.0
 
 
 def work_models() -> list[type[DurableWork]]:
@@ -61,9 +65,25 @@ def _enqueue_or_leave(rows: list[DurableWork]) -> None:
 
 
 @cache
+def redis() -> Redis:
+    """Return this process's client of Redis: it waits little and never tries again.
+
+    All who ask have a way on without Redis: rows wait for the sweeper, limits let people pass. One
+    client, because to open a connection takes longer than what it is opened for. Workers wait with
+    RQ's own.
+    """
+    return Redis.from_url(
+        settings.REDIS_URL,
+        socket_connect_timeout=REDIS_CONNECT_S,
+        socket_timeout=REDIS_ANSWER_S,
+        health_check_interval=30,
+        retry=Retry(NoBackoff(), 0),
+    )
+
+
+@cache
 def _queue(name: str) -> Queue:
-    """Return a queue with its connections: opening one takes longer than what it is opened for."""
-    return django_rq.get_queue(name)
+    return django_rq.get_queue(name, connection=redis())
 
 
 def enqueue(row: DurableWork) -> None:
@@ -208,14 +228,10 @@ def _state_of(name: str, rows: list[dict[str, Any]]) -> QueueState:
 def note_sweeper() -> None:
     """Leave a sign that a sweeper runs on this host; it fades by itself."""
     with contextlib.suppress(RedisError):  # the sweep itself complains of that
-        _redis().set(SWEEPER_KEY, socket.gethostname(), ex=SWEEPER_SEEN_S)
+        redis().set(SWEEPER_KEY, socket.gethostname(), ex=SWEEPER_SEEN_S)
 
 
 def sweeper_host() -> str | None:
     """Return the host whose sweeper was seen last, within a minute. Raises RedisError."""
-    host = _redis().get(SWEEPER_KEY)
+    host = redis().get(SWEEPER_KEY)
     return host.decode(errors="replace") if isinstance(host, bytes) else None
-
-
-def _redis() -> Redis:
-    return django_rq.get_connection(settings.QUEUE_NAMES[0])

@@ -16,7 +16,7 @@ from django.core.management import CommandError, call_command
 
 from synthreview.generation.generators.base import Health
 from synthreview.generation.services import generator
-from synthreview.overview import checks, doctor
+from synthreview.overview import checks, doctor, health
 from synthreview.overview.doctor import Finding, Level, examine
 from synthreview.work.models import WorkState
 from synthreview.work.services import note_sweeper
@@ -79,7 +79,7 @@ def test_work_that_came_to_nothing_is_counted(redis: redis_client.Redis) -> None
 
 def test_redis_down_is_a_fault_and_the_rest_is_checked(monkeypatch: pytest.MonkeyPatch) -> None:
     down = redis_client.Redis.from_url("redis://127.0.0.1:1/0")
-    monkeypatch.setattr(doctor.django_rq, "get_connection", lambda name: down)
+    monkeypatch.setattr(doctor, "redis", lambda: down)
     assert "fault: It does not answer" in say(found("redis"))
     assert found("storage")
 
@@ -99,8 +99,7 @@ def test_a_key_that_others_can_read_is_a_fault(
 
 
 def test_a_full_disk_is_a_fault(monkeypatch: pytest.MonkeyPatch) -> None:
-    usage = type("Usage", (), {"free": 1_000_000})
-    monkeypatch.setattr(doctor.shutil, "disk_usage", lambda path: usage)
+    monkeypatch.setattr(doctor, "disk", lambda: health.Disk(total=10**9, free=10**6))
     assert "fault" in say(found("storage"))
     assert "Make room" in say(found("storage"))
 
