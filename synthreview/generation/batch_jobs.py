@@ -30,6 +30,7 @@ from synthreview.lib.outcomes import (
     UnusableAnswerError,
 )
 from synthreview.spending import gates, spool
+from synthreview.spending.flushing import flushed
 from synthreview.work.models import WorkState
 from synthreview.work.services import enqueue_on_commit
 
@@ -75,7 +76,7 @@ def _send(batch: CallBatch, token: uuid.UUID, chosen: Batching) -> None:
             wait_s = max(1.0, (gate.closed_until - timezone.now()).total_seconds())
         _put_off(batch, token, wait_s, gate.reason)
         return
-    with transaction.atomic():
+    with flushed(if_paid=True), transaction.atomic():
         if not CallBatch.objects.held(batch.pk, token).update(sent_at=Now()):
             return
         batch.calls.filter(state=WorkState.READY).update(sent_at=Now())

@@ -30,6 +30,7 @@ from synthreview.prompting.finetuning import MEASURED_FILE, TRAINING_FILE
 from synthreview.prompting.models import Tuning
 from synthreview.prompting.tuning import lora
 from synthreview.prompting.tuning.remote import JobState, RemoteJob, RemoteTuning
+from synthreview.spending.flushing import flushed
 from synthreview.spending.models import Budget
 from synthreview.work.models import WorkState
 
@@ -174,7 +175,9 @@ def _send(row: Tuning, token: uuid.UUID, remote: RemoteTuning, model: str) -> Re
     if not row.server_file:
         row.server_file = remote.upload(row.folder / TRAINING_FILE)
         held.update(server_file=row.server_file)
-    if not held.update(sent_at=Now()):
+    with flushed(if_paid=row.may_cost):
+        is_held = held.update(sent_at=Now())
+    if not is_held:
         raise StoppedError("It was stopped before it was sent.")
     return remote.create(
         file_id=row.server_file,

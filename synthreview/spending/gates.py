@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from django.db import transaction
 from django.db.models import F
 from django.db.models.functions import Now
-from django.utils import timezone
 
 from synthreview.lib.outcomes import (
     OutOfCreditError,
@@ -54,8 +53,8 @@ def claim(row: PaidWork, *, lease_s: int) -> Passed | None:
         return Passed(token) if token else None
     # The write locks the row, on either database: who comes next counts this call too.
     ServiceGate.objects.filter(pk=gate.pk).update(service=F("service"))
-    gate.refresh_from_db()
-    wait_s = _wait_s(gate, row)
+    gate, now = ServiceGate.objects.at_this_moment(gate.pk)
+    wait_s = _wait_s(gate, row, now)
     if wait_s:
         manager.filter(pk=row.pk, state=WorkState.READY).update(
             due_at=Now() + dt.timedelta(seconds=wait_s), error=gate.reason
@@ -64,7 +63,6 @@ def claim(row: PaidWork, *, lease_s: int) -> Passed | None:
     token = manager.claim(row.pk, lease_s=lease_s)
     if token is None:
         return None
-    now = timezone.now()
     is_new = gate.window_started_at is None or now - gate.window_started_at >= MINUTE
     ServiceGate.objects.filter(pk=gate.pk).update(
         window_started_at=now if is_new else gate.window_started_at,
@@ -73,9 +71,8 @@ def claim(row: PaidWork, *, lease_s: int) -> Passed | None:
     return Passed(token, had_failures=gate.failures_in_a_row > 0)
 
 
-def _wait_s(gate: ServiceGate, row: PaidWork) -> float:
+def _wait_s(gate: ServiceGate, row: PaidWork, now: dt.datetime) -> float:
     """Return for how long the service is to be left alone; 0: it may be called."""
-    now = timezone.now()
     if gate.needs_person:
         return PERSON_S
     if gate.closed_until and gate.closed_until > now:
@@ -104,27 +101,26 @@ def note_failure(service: str, error: ServiceError) -> None:
         return
     gate, _ = ServiceGate.objects.get_or_create(service=service)
     ServiceGate.objects.filter(pk=gate.pk).update(failures_in_a_row=F("failures_in_a_row") + 1)
-    gate.refresh_from_db()
+    gate, now = ServiceGate.objects.at_this_moment(gate.pk)
     gate.reason = str(error)
     if isinstance(error, OutOfCreditError):
         gate.needs_person = True
     elif isinstance(error, RateLimitedError) and error.retry_after_s:
-        gate.closed_until = _later(gate, error.retry_after_s)
+        gate.closed_until = _later(gate, now, error.retry_after_s)
     elif gate.failures_in_a_row >= FAILURES:
         pause_s = PAUSE_S * 2.0 ** min(gate.failures_in_a_row - FAILURES, 10)
-        gate.closed_until = _later(gate, min(pause_s, LONGEST_PAUSE_S))
+        gate.closed_until = _later(gate, now, min(pause_s, LONGEST_PAUSE_S))
     gate.save(update_fields=["reason", "needs_person", "closed_until"])
 
 
-def _later(gate: ServiceGate, pause_s: float) -> dt.datetime:
-    until = timezone.now() + dt.timedelta(seconds=pause_s)
+def _later(gate: ServiceGate, now: dt.datetime, pause_s: float) -> dt.datetime:
+    until = now + dt.timedelta(seconds=pause_s)
     return max(until, gate.closed_until or until)
 
 
 def gate_of(service: str) -> ServiceGate | None:
     """Return the gate while it is shut; None where the service may be called."""
-    gate = ServiceGate.objects.filter(service=service).first()
-    return gate if gate is not None and gate.is_closed else None
+    return ServiceGate.objects.shut().filter(service=service).first()
 
 
 @transaction.atomic

@@ -5,12 +5,13 @@ Money is counted in whole millionths of a dollar (lib/money.py).
 
 from __future__ import annotations
 
+import datetime as dt
 import uuid
+from typing import Self
 
 from django.db import models
 from django.db.models import F, Q
-from django.db.models.functions import Greatest
-from django.utils import timezone
+from django.db.models.functions import Greatest, Now
 
 from synthreview.catalog.models import Dataset
 from synthreview.spending import spool
@@ -87,6 +88,19 @@ class Budget(models.Model):
         return max(0, self.limit_micro_usd - self.reserved_micro_usd - self.spent_micro_usd)
 
 
+class ServiceGateQuerySet(models.QuerySet["ServiceGate"]):
+    """Gates by the database's time: the hosts' clocks may differ."""
+
+    def shut(self) -> Self:
+        """Return those through which no call goes now."""
+        return self.filter(Q(needs_person=True) | Q(closed_until__gt=Now()))
+
+    def at_this_moment(self, pk: int) -> tuple[ServiceGate, dt.datetime]:
+        """Return a gate as it stands, and what time it is."""
+        gate = self.annotate(now=Now()).get(pk=pk)
+        return gate, gate.now
+
+
 class ServiceGate(models.Model):
     """The door to one outside service, shared by all workers of all hosts.
 
@@ -103,14 +117,10 @@ class ServiceGate(models.Model):
     needs_person = models.BooleanField(default=False)
     reason = models.TextField(blank=True)
 
+    objects = ServiceGateQuerySet.as_manager()
+
     def __str__(self) -> str:
         return f"gate of {self.service}"
-
-    @property
-    def is_closed(self) -> bool:
-        return self.needs_person or (
-            self.closed_until is not None and self.closed_until > timezone.now()
-        )
 
 
 class PaidWork(DurableWork):

@@ -6,6 +6,7 @@ Killed at any point it goes on from what is proven, and nothing is paid twice (d
 from __future__ import annotations
 
 import logging
+import socket
 import uuid
 from collections.abc import Callable
 from typing import Any
@@ -22,11 +23,17 @@ from synthreview.lib.outcomes import (
     UnusableAnswerError,
 )
 from synthreview.spending import gates, spool
+from synthreview.spending.flushing import flushed
 from synthreview.spending.models import Budget, PaidWork
 from synthreview.work.models import WorkState
 
 logger = logging.getLogger(__name__)
 Answer = dict[str, Any]
+NO_ROOM_S = 15.0
+
+
+class NoRoomError(Exception):
+    """This host's disk is full; nothing was sent."""
 
 
 def perform(
@@ -65,6 +72,10 @@ def perform(
         billed = int(spooled.get("cost_micro_usd", error.cost_micro_usd))
         if _settle(row, token, WorkState.FAILED, error=str(error), billed_micro_usd=billed):
             spool.clear(row.spool_key)
+    except NoRoomError as error:
+        logger.error("%s waits: %s", row, error)
+        manager.held(row.pk, token).update(attempts=F("attempts") - 1)
+        manager.postpone(row.pk, token, delay_s=NO_ROOM_S, error=str(error))
     except ServiceError as error:
         gates.note_failure(row.service, error)
         _end_with(row, token, error)
@@ -87,6 +98,10 @@ def _send(
     """Put the call on record as sent, send it, and spool the answer."""
     if row.sent_at and not row.is_repeatable:
         raise OutcomeUnknownError("It was sent before, and no answer is on record.")
+    if not spool.has_room():
+        raise NoRoomError(
+            f"The disk of {socket.gethostname()} is full. Nothing is asked for there."
+        )
     try:
         send = prepare(row)
     except ServiceError:
@@ -94,7 +109,9 @@ def _send(
     except Exception as error:  # nothing has left: a fault of ours is no unknown outcome
         logger.exception("%s could not be prepared", row)
         raise TransientError(f"{type(error).__name__}: {error}") from error
-    if not type(row)._default_manager.held(row.pk, token).update(sent_at=Now()):
+    with flushed(if_paid=row.may_cost):
+        is_held = type(row)._default_manager.held(row.pk, token).update(sent_at=Now())
+    if not is_held:
         return None
     answer = send()
     spool.write(row.spool_key, answer)
@@ -108,7 +125,7 @@ def _keep(
     keep: Callable[[Any, Answer], Callable[[], None]],
 ) -> None:
     write_rows = keep(row, answer)
-    with transaction.atomic():
+    with flushed(if_paid=row.may_cost), transaction.atomic():
         if not _settle(
             row,
             token,
@@ -129,7 +146,7 @@ def _settle(
     billed_micro_usd: int = 0,
     **fields: Any,
 ) -> bool:
-    with transaction.atomic(savepoint=False):
+    with flushed(if_paid=row.may_cost), transaction.atomic(savepoint=False):
         # Beside what an earlier try of the same call may have cost.
         won: bool = type(row)._default_manager.settle(
             row.pk,

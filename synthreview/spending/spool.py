@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import shutil
 import time
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from django.conf import settings
 from synthreview.lib.blobs import write_atomically
 
 DRAFT_S = 24 * 3600
+ROOM_BYTES = 50_000_000  # a few answers with their pictures
 
 
 def path(key: str) -> Path:
@@ -22,6 +24,13 @@ def path(key: str) -> Path:
 def write(key: str, answer: dict[str, Any]) -> None:
     """Put an answer on disk: it may have been paid for. Raises OSError."""
     write_atomically(path(key), json.dumps(answer).encode())
+
+
+def has_room() -> bool:
+    """Say whether this host's disk can take what a call brings: else it is paid for and lost."""
+    folder = Path(settings.SPOOL_DIR)
+    folder.mkdir(parents=True, exist_ok=True)
+    return shutil.disk_usage(folder).free >= ROOM_BYTES
 
 
 def read(key: str) -> dict[str, Any] | None:

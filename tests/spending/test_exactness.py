@@ -118,6 +118,23 @@ def test_what_costs_nothing_is_only_set_aside(settings: Any) -> None:
         assert lose_worker(run.calls.get(), attempts=3).state == WorkState.FAILED
 
 
+# --- No room for the answer -----------------------------------------------------------
+
+
+def test_a_full_disk_asks_for_nothing_and_goes_on_once_there_is_room(
+    plain: type[ScriptedGenerator], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = make_ready()
+    with monkeypatch.context() as patch:
+        patch.setattr(spool, "has_room", lambda: False)
+        call = draw(run, tries=5)
+    assert (call.state, call.attempts, call.sent_at) == (WorkState.READY, 0, None)
+    assert "is full" in call.error
+    assert not plain.charges
+    assert draw(run).state == WorkState.DONE
+    assert money(run) == (0, PRICE)
+
+
 # --- The answer is kept and its rows cannot be made -----------------------------------
 
 
