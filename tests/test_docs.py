@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 import re
 from pathlib import Path
 
 import pytest
 from django.conf import settings
 from django.core.management import get_commands
+
+from synthreview.lib.images import RENDITIONS_PX
 
 ROOT = Path(settings.BASE_DIR)
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -54,3 +57,30 @@ def test_the_tests_that_the_page_of_security_names_exist() -> None:
     assert len(named) > 30
     for file, test in named:
         assert f"def {test}(" in (ROOT / file).read_text(), f"{file}::{test}"
+
+
+def test_the_arithmetic_of_ten_million_images_holds() -> None:
+    page = " ".join((ROOT / "docs" / "scaling.md").read_text().split())
+    images, objects = 10_000_000, 1 + len(RENDITIONS_PX)
+    terabytes = images * (1.5 + 0.15) / 1e6
+    worker_days = images * 4 / 86_400
+    review_hours = images / 5 * 1.5 / 3600
+    for sentence in (
+        f"{terabytes:.1f} TB in {objects * images // 1_000_000} million objects",
+        f"${objects * images / 1000 * 0.005:.0f} and ${3 * images / 1000 * 0.0004:.0f}",
+        f"${round(terabytes * 1000 * 0.023, -1):.0f} a month",
+        (
+            f"a worker draws {86_400 // 4:,} images a day: 10 million in 30 days take "
+            f"{math.ceil(worker_days / 30)} workers"
+        ),
+        f"At $0.04 an image, the images are ${images * 0.04:,.0f}",
+        (
+            f"10 million take {round(images / 10 / 3600, -1):.0f} core-hours, "
+            f"{math.ceil(images / 10 / 86_400)} cores for a day"
+        ),
+        (
+            f"2 million decisions are {round(review_hours, -1):.0f} hours of people: "
+            f"{math.ceil(review_hours / 40)} people for a week"
+        ),
+    ):
+        assert sentence in page
