@@ -17,7 +17,7 @@ FIND_PYTHON = for p in "$(PYTHON)" python3 python3.13 python3.12 python3.11 pyth
     && break; p=; done; \
   [ -n "$$p" ] || { echo "Python 3.11 or newer is needed; PYTHON=/path/to/python3 names one" >&2; exit 1; }
 
-.PHONY: help demo demo-reset test test-faults test-hosts lint lint-style lint-types lint-layers lint-templates lint-django lint-pins sbom fuzz format screenshots bench bench-evaluation bench-painted bench-export bench-load bench-pipeline certificate-validity constraints
+.PHONY: help demo demo-reset test test-faults test-hosts test-deployment lint lint-style lint-types lint-layers lint-templates lint-django lint-pins sbom fuzz format screenshots bench bench-evaluation bench-painted bench-export bench-load bench-pipeline certificate-validity constraints
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -45,6 +45,11 @@ test-faults: $(VENV)/.installed-dev  ## kill workers, break off answers, at leng
 test-hosts: $(VENV)/.installed-dev  ## two hosts in network namespaces, and what befalls them (root, Linux)
 	@$(RUN) -m tests.prepare
 	@$(RUN) -m tests.faults.hosts --json var/faults/hosts.json
+	@$(RUN) -m tests.faults.figures docs/reliability.md --hosts var/faults/hosts.json
+
+test-deployment: $(VENV)/.installed-dev  ## start every process that the Compose file names, as it is written
+	@$(RUN) -m tests.prepare
+	@TEST_DEPLOYMENT=1 $(RUN) -m pytest -n0 tests/test_deployment.py
 
 lint: lint-style lint-types lint-layers lint-templates lint-django lint-pins  ## check style, types, layers, templates, deployment, known vulnerabilities; -k goes on
 

@@ -4,6 +4,9 @@
     make bench-load ARGS="--long"          50 people, 1,000,000 images, 600 s
     python -m benchmarks.bench_load --help
 
+In pieces, where the machine is free for minutes only: `--folder F --long --seconds 0` fills the
+database, and `--folder F --long --seconds 180` measures on it, as often as you like.
+
 The reviewers' dataset has its own database server, gunicorn with two processes of four threads, and
 nobody waits between two decisions. Beside them a second dataset is drawn by the sketch generator,
 scored by the embedded CLIP and exported, over and over, by the product's own workers and sweeper.
@@ -27,6 +30,7 @@ from collections import Counter
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import urlsplit
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # run as a file, too
@@ -35,25 +39,39 @@ from benchmarks.bench_review import (  # noqa: E402
     PRODUCT,
     Client,
     Site,
-    database_urls,
+    new_database,
     open_sites,
     quantile,
 )
 from synthreview.lib.processes import Family  # noqa: E402
-from synthreview.lib.servers import new_redis_url, start_valkey  # noqa: E402
+from synthreview.lib.servers import (  # noqa: E402
+    new_postgres_url,
+    new_redis_url,
+    start_postgres,
+    start_valkey,
+)
 
 WORKERS = ("generation", "generation", "scoring", "export")
-BUSY = "busy"
+BUSY = f"busy {time.time():.0f}"  # each run's own
 BEGIN = f"""
 from synthreview.accounts.models import User
 from synthreview.catalog.services import add_class, create_dataset
 from synthreview.generation.services import orders_of, start_run
 from synthreview.prompting.models import Prompt
-user = User.objects.create_user("busy")
+from synthreview.scoring.models import ScorerVersion
+from synthreview.scoring.services import register
+seeded = ScorerVersion.objects.filter(model="bench").first()
+if seeded:  # its scores count as the model's own: the images that it scored have no files
+    model = register()
+    names = "name", "model", "tag", "weights_sha256", "preprocessing", "applies_to"
+    known = {{{{name: getattr(model, name) for name in names}}}}
+    model.delete()
+    ScorerVersion.objects.filter(pk=seeded.pk).update(**known)
+user = User.objects.create_user({BUSY!r})
 dataset = create_dataset(name={BUSY!r}, created_by=user)
 prompts = [
     Prompt.objects.create(
-        dataset=dataset, label_class=add_class(dataset=dataset, name=name), text=f"A {{name}}",
+        dataset=dataset, label_class=add_class(dataset=dataset, name=name), text=f"A {{{{name}}}}",
         text_key=name, technique="plain", state="approved",
     )
     for name in ("car", "dog", "umbrella")
@@ -95,7 +113,7 @@ from synthreview.generation.models import GeneratedImage
 from synthreview.review.models import Decision
 from synthreview.scoring.models import Score
 from synthreview.work.services import work_models
-ours = Decision.objects.exclude(dataset__name={BUSY!r})
+ours = Decision.objects.exclude(dataset__name__startswith="busy ")
 with connection.cursor() as cursor:
     cursor.execute("SELECT pg_database_size(current_database())")
     size = cursor.fetchone()[0]
@@ -104,8 +122,9 @@ print(json.dumps({{{{
     "decided_images": ours.values("image").distinct().count(),
     "generated": GeneratedImage.objects.filter(dataset__name={BUSY!r}).count(),
     "scored": Score.objects.filter(image__dataset__name={BUSY!r}).count(),
-    "packages": Package.objects.filter(state="done").count(),
+    "packages": Package.objects.filter(export__dataset__name={BUSY!r}, state="done").count(),
     "failed": sum(m.objects.filter(state__in=["failed", "unknown"]).count() for m in work_models()),
+    "images": ours.model._meta.get_field("image").related_model.objects.count(),
     "overdue": sum(m.objects.overdue().count() for m in work_models()),
     "bytes": size,
 }}}}))
@@ -149,9 +168,17 @@ def rush(site: Site, people: int, seconds: float) -> list[Reviewer]:
     return reviewers
 
 
-def report(site: Site, reviewers: list[Reviewer], seconds: float) -> list[str]:
+def count(site: Site) -> dict[str, int]:
+    return dict(json.loads(site.manage(COUNT.format()).splitlines()[-1]))
+
+
+def report(
+    site: Site, reviewers: list[Reviewer], seconds: float, before: dict[str, int]
+) -> list[str]:
     """Print what was measured; return which promises were broken."""
-    found = json.loads(site.manage(COUNT.format()).splitlines()[-1])
+    found = count(site)
+    for name in ("decisions", "decided_images", "failed"):
+        found[name] -= before[name]
     took = sorted(one for reviewer in reviewers for one in reviewer.took)
     errors = [error for reviewer in reviewers for error in reviewer.errors]
     accepted = sum(reviewer.accepted for reviewer in reviewers)
@@ -168,7 +195,8 @@ def report(site: Site, reviewers: list[Reviewer], seconds: float) -> list[str]:
     print(f"decided twice      {found['decisions'] - found['decided_images']}")
     for name in ("generated", "scored", "packages", "failed", "overdue"):
         print(f"{name:<18} {found[name]:,}")
-    print(f"bytes per image    {found['bytes'] / site.size:,.0f} in the database, all tables")
+    print(f"bytes per image    {found['bytes'] / found['images']:,.0f} in the database, all tables")
+    print(f"load               {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
     missed = [f"error: {error}" for error in errors[:5]]
     missed += [f"{double} images in two hands"] * bool(double)
     missed += [f"{lost} decisions differ from the accepted posts"] * bool(lost)
@@ -176,6 +204,21 @@ def report(site: Site, reviewers: list[Reviewer], seconds: float) -> list[str]:
     missed += ["nothing was exported"] * (not found["packages"])
     missed += [f"{found['failed']} pieces of work failed"] * bool(found["failed"])
     return missed
+
+
+def database_url(family: Family, url: str, folder: Path, size: int) -> str:
+    """Return the address of a database of so many images, on a server that runs."""
+    if not url:
+        kept = folder / "url"
+        if not kept.exists():
+            kept.touch(mode=0o600)
+            kept.write_text(new_postgres_url())
+        url = kept.read_text()
+        start_postgres(family, url=url, folder=folder / "postgresql", durable=True)
+    name = f"bench_{size}"
+    if (folder / f"data-{size}" / "sessions.json").exists():
+        return urlsplit(url)._replace(path=f"/{name}").geturl()
+    return new_database(url, name)
 
 
 def main() -> None:
@@ -186,23 +229,33 @@ def main() -> None:
     parser.add_argument("--drawn", type=int, default=3000, help="images to be generated beside it")
     parser.add_argument("--long", action="store_true", help="50 people, 1,000,000 images, 600 s")
     parser.add_argument("--postgresql", default="", help="a server's URL; else one is started")
-    options = parser.parse_args()
-    if options.long:
-        options.people, options.images, options.seconds = 50, 1_000_000, 600
-        options.drawn = 60_000
-    folder = Path(tempfile.mkdtemp(prefix="synthreview-load-"))
+    parser.add_argument("--folder", type=Path, help="keep the database here, and go on with it")
+    arguments = sys.argv[1:]
+    if "--long" in arguments:  # what else is said counts
+        arguments = [
+            "--people=50",
+            "--images=1000000",
+            "--seconds=600",
+            "--drawn=60000",
+            *arguments,
+        ]
+    options = parser.parse_args(arguments)
+    folder = options.folder or Path(tempfile.mkdtemp(prefix="synthreview-load-"))
+    folder.mkdir(parents=True, exist_ok=True)
     folder.chmod(0o755)
+    missed: list[str] = []
     try:
         with ExitStack() as stack:
             family = stack.enter_context(Family(folder / "logs"))
             os.environ["REDIS_URL"] = url = new_redis_url()
             start_valkey(family, url=url, folder=folder / "redis")
-            urls = stack.enter_context(
-                database_urls("postgresql", options.postgresql, folder, [options.images])
-            )
+            database = database_url(family, options.postgresql, folder, options.images)
             (site,) = stack.enter_context(
-                open_sites(urls, [options.images], folder, people=options.people)
+                open_sites([database], [options.images], folder, people=options.people)
             )
+            if not options.seconds:
+                return
+            before = count(site)
             site.manage(BEGIN.format(images=options.drawn))
             manage = [sys.executable, str(ROOT / "manage.py")]
             for number, queue in enumerate(WORKERS):
@@ -213,9 +266,9 @@ def main() -> None:
             code = f"import django; django.setup()\n{EXPORT.format(seconds=options.seconds)}"
             family.start("exports", [sys.executable, "-c", code], env=site.environment, cwd=ROOT)
             reviewers = rush(site, options.people, options.seconds)
-            missed = report(site, reviewers, options.seconds)
+            missed = report(site, reviewers, options.seconds, before)
     finally:
-        if not os.environ.get("KEEP"):
+        if not (options.folder or os.environ.get("KEEP")):
             shutil.rmtree(folder, ignore_errors=True)
     print("\nEvery promise is kept." if not missed else "\nMissed:\n" + "\n".join(missed))
     sys.exit(bool(missed))

@@ -370,11 +370,26 @@ def new_database(url: str, name: str) -> str:
     return urlsplit(url)._replace(path=f"/{name}").geturl()
 
 
+def seed(size: int, people: int, environment: dict[str, str]) -> str:
+    """Fill the database; return the sessions of those who review there, as JSON."""
+    began = time.perf_counter()
+    seeded = subprocess.run(
+        [sys.executable, "-m", "benchmarks.review_server.seed", str(size), str(people)],
+        cwd=ROOT,
+        env=environment,
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
+    print(f"{size:>10,} images written in {time.perf_counter() - began:.0f} s", flush=True)
+    return seeded.stdout
+
+
 @contextmanager
 def open_sites(
     urls: list[str], sizes: list[int], folder: Path, *, people: int = PEOPLE
 ) -> Iterator[list[Site]]:
-    """Fill each database and start its server."""
+    """Fill each database, unless its folder says that it was, and start its server."""
     with Family(folder / "web-logs") as family:
         sites = []
         for size, url in zip(sizes, urls, strict=True):
@@ -385,16 +400,9 @@ def open_sites(
                 "DATABASE_URL": url,
                 "DJANGO_SETTINGS_MODULE": SETTINGS,
             }
-            began = time.perf_counter()
-            seeded = subprocess.run(
-                [sys.executable, "-m", "benchmarks.review_server.seed", str(size), str(people)],
-                cwd=ROOT,
-                env=environment,
-                stdout=subprocess.PIPE,
-                text=True,
-                check=True,
-            )
-            print(f"{size:>10,} images written in {time.perf_counter() - began:.0f} s", flush=True)
+            sessions = data / "sessions.json"
+            if not sessions.exists():
+                sessions.write_text(seed(size, people, environment))
             port = free_port()
             web = family.start(
                 f"web-{size}",
@@ -406,7 +414,7 @@ def open_sites(
                 env=environment,
                 cwd=ROOT,
             )
-            sites.append(Site(size, port, environment, json.loads(seeded.stdout)))
+            sites.append(Site(size, port, environment, json.loads(sessions.read_text())))
             wait_until(lambda port=port: answers(port), web)
         yield sites
 

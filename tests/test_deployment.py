@@ -194,6 +194,7 @@ class Host:
         # A paid generator that nobody reaches: its key is at hand while everything goes wrong.
         paid = {
             "SYNTHREVIEW_IMAGES_MODEL": "some-model",
+            "SYNTHREVIEW_IMAGES_PRICES": '{"some-model": {"image": 0.04}}',
             "SYNTHREVIEW_IMAGES_BASE_URL": "http://127.0.0.1:1/v1",
             "OPENAI_API_KEY_FILE": str(run / "openai_api_key"),
         }
@@ -251,9 +252,11 @@ import django; django.setup()
 from django.conf import settings
 from django.test import Client
 from synthreview.generation.services import orders_of, start_run
+from synthreview.spending.services import set_budget
 from tests.factories import make_dataset, make_image, make_user
-user = make_user("cora")
-image = make_image(make_dataset(curator=user))
+user = make_user("cora", is_superuser=True)
+image = make_image(make_dataset("Deployed", curator=user))
+set_budget(image.dataset, limit_micro_usd=1_000_000)
 run = start_run(
     dataset=image.dataset, orders=orders_of([image.prompt]), count=1, generator_alias="openai",
     size_px=1024,
@@ -263,11 +266,18 @@ print("MADE", image.pk, client.cookies[settings.SESSION_COOKIE_NAME].value)
 """
 
 
+PAGES = "/", "/d/deployed/", "/d/deployed/runs/", "/d/deployed/costs/", "/operations/", "/metrics"
+REST = sorted(set(OURS) - {"setup", "web", "generation"})
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(
-    "TEST_DEPLOYMENT" not in os.environ, reason="starts every process: minutes; TEST_DEPLOYMENT=1"
+    "TEST_DEPLOYMENT" not in os.environ, reason="starts every process: make test-deployment"
 )
-def test_setup_web_workers_sweeper_and_proxy_run_as_they_are_written(host: Host) -> None:
+@pytest.mark.parametrize("names", [["generation"], REST], ids=["one-worker", "the-others"])
+def test_what_compose_names_runs_as_it_is_written_and_tells_no_secret(
+    host: Host, names: list[str]
+) -> None:
     said = host.run(*SERVICES["setup"]["command"])
     assert "synthreview is made." in said
     made = re.search(r"MADE (\d+) (\w+)", host.run("python", "-c", FILL))
@@ -275,16 +285,15 @@ def test_setup_web_workers_sweeper_and_proxy_run_as_they_are_written(host: Host)
     pk, session = made.groups()
     web = host.start(*SERVICES["web"]["command"])
     workers = [
-        host.start(*one["command"], *(["--once"] if name == "sweeper" else ["--burst"]))
-        for name, one in OURS.items()
-        if name not in ("web", "setup")
+        host.start(*OURS[name]["command"], "--once" if name == "sweeper" else "--burst")
+        for name in names
     ]
     try:
         deadline = time.monotonic() + 120
         while not host.probe(SERVICES["web"]):
             assert web.poll() is None, web.communicate()[0]
             assert time.monotonic() < deadline, "it does not become ready"
-            time.sleep(0.5)
+            time.sleep(0.2)
         address = f"http://127.0.0.1:{host.port}"
         picture = get(f"{address}/images/{pk}/thumb.jpg", session)
         assert picture.headers["X-Accel-Redirect"].startswith("/_bucket/synthreview/images/blobs/")
@@ -300,15 +309,18 @@ def test_setup_web_workers_sweeper_and_proxy_run_as_they_are_written(host: Host)
             assert worker.returncode == 0, output
             assert host.told_in(output) == []
             assert all(json.loads(line)["level"] for line in output.splitlines())
-        assert "Connection error" in host.everything_kept(), "the call went wrong"
+        if "generation" in names:
+            calls = re.findall('INSERT INTO "generation_call".*', host.everything_kept())
+            assert "cannot be reached" in "".join(calls), calls
+        pages = "".join(get(f"{address}{path}", session).read().decode() for path in PAGES)
         host.store.is_down = True
         with pytest.raises(urllib.error.HTTPError, match="503") as refused:
             get(f"{address}/images/{pk}/original", session)
-        page = refused.value.read().decode()
+        pages += refused.value.read().decode()
         os.killpg(web.pid, signal.SIGTERM)
         output, _ = web.communicate(timeout=60)
         assert "Traceback" in output
-        assert host.told_in(output + page) == []
+        assert host.told_in(output + pages) == []
         assert host.told_in(host.everything_kept()) == []
     finally:
         for child in (web, *workers):

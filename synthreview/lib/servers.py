@@ -192,7 +192,7 @@ def _newest_first(folders: Iterable[Path]) -> list[Path]:
 
 
 def start_postgres(family: Family, *, url: str, folder: Path, durable: bool = False) -> Child:
-    """Make a new cluster in `folder`, serve `url` from it, and return once it answers.
+    """Serve `url` from the cluster in `folder`, made anew if there is none; return once it answers.
 
     As root the server runs as another user, because PostgreSQL refuses root.
 
@@ -203,14 +203,15 @@ def start_postgres(family: Family, *, url: str, folder: Path, durable: bool = Fa
     """
     address = urlsplit(url)
     binaries = postgres_bin()
-    folder.mkdir(parents=True)
+    folder.mkdir(parents=True, exist_ok=True)
     user = None
     if os.geteuid() == 0:
         user = _unprivileged_user()
         binaries = _reachable(binaries, user, folder.with_name(f"{folder.name}-binaries"))
         shutil.chown(folder, user)
     folder.chmod(0o700)
-    _initdb(binaries, folder / "data", str(address.username), str(address.password), user)
+    if not (folder / "data" / "PG_VERSION").exists():
+        _initdb(binaries, folder / "data", str(address.username), str(address.password), user)
     options = {
         "port": str(address.port),
         "listen_addresses": "127.0.0.1",
@@ -290,7 +291,7 @@ def _reachable(binaries: Path, user: str, copy: Path) -> Path:
         # The wheel: its binaries find their libraries by a path relative to themselves.
         package = binaries.parents[1]
         for part in (package, package.with_name(f"{package.name}.libs")):
-            if part.exists():
+            if part.exists() and not (copy / part.name).exists():
                 shutil.copytree(part, copy / part.name, symlinks=True)
         return copy / binaries.relative_to(package.parent)
     return binaries

@@ -97,15 +97,14 @@ def main_job(page: Page, *work: Callable[[], None]) -> None:
     press_enter_on(page.get_by_role("button", name="Start the run"))
     page.wait_for_url("**/runs/1/")
 
-    page.goto("/d/street-things/review/")
-    if work:
+    if work:  # else the page would take the first image that comes, not the lowest of all
+        page.goto("/d/street-things/review/")
         assert page.get_by_role("heading", name="Images are being drawn").is_visible()
     draw()
     if work:
         assert GeneratedImage.objects.count() == IMAGES
         page.get_by_role("heading", name="Images are being scored").wait_for()
     score()
-    # Who reviews meanwhile gets what is there: the lowest of all come first once all are there.
     while ImageReview.objects.count() < IMAGES:
         page.wait_for_timeout(200)
     page.goto("/d/street-things/review/")

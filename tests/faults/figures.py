@@ -1,6 +1,9 @@
-"""The figures of the long form, and the report that is made of them.
+"""The figures of the long forms, and the report that is made of them.
 
-python -m tests.faults.figures FILE.json … > docs/reliability.md
+    python -m tests.faults.figures PAGE.md FILE.json …        one host: the page's first part
+    python -m tests.faults.figures PAGE.md --hosts FILE.json  two hosts: its second
+
+Each leaves the other's part as it is.
 """
 
 from __future__ import annotations
@@ -83,10 +86,69 @@ an idempotency key. With a key every one of these calls ends done, and is charge
 
 ## What is not shown here
 
-- A power cut: what the operating system had not written to the disk yet is lost with it.
+- A power cut. What is paid for is flushed to the disk before it counts (files, SQLite's record
+  of *sent* and of the end); no machine was switched off to see it.
 - Faults of the service's own books: one that charges for an answer of HTTP 500, or twice for one
   key, does so without our knowing.
 """
+
+
+HOSTS = """## On two hosts
+
+Written by `make test-hosts`, on {date} ({machine}). Two network namespaces, each with
+a web server, workers, a sweeper, a disk and one cable of its own, share PostgreSQL (fsync on),
+Valkey, a storage that speaks S3 and a paid service. The browser's main job (a class, prompts, 24
+images drawn and scored, reviewed by keyboard, exported), its connections going to either host in
+turn, took {main_job_s} s. Then paid calls were ordered, and in their midst:
+
+{table}
+
+Seconds count from the repair: the cable is in again, the server runs, the clock is wrong. A lease
+is {lease_s:g} s here and 300 s in the product; a supervisor starts again what has ended. After each
+the oracle is asked as above, and the operations page must show each piece of work that came to
+nothing, and nothing else. The clocks are those that a host's programs see; leases go by the
+database's.
+"""
+HOSTS_COLUMNS = (
+    "fault",
+    "every host serves again",
+    "no call is open",
+    "the other host served",
+    "done",
+    "failed",
+    "unknown (of them charged)",
+    "double charges",
+)
+
+
+def with_hosts(page: str, told: Mapping[str, Any]) -> str:
+    """Return the page with these figures of two hosts in its second part."""
+    lines = [
+        f"| {' | '.join(HOSTS_COLUMNS)} |",
+        "|---" * len(HOSTS_COLUMNS) + "|",
+        *(_hosts_row(name, scene) for name, scene in told["scenes"].items()),
+    ]
+    table = "\n".join(lines)
+    return f"{_first_part(page)}\n{HOSTS.format(**told, table=table)}"
+
+
+def _hosts_row(name: str, scene: Mapping[str, Any]) -> str:
+    served = {True: "yes", False: "**no**", None: "both hit"}[scene["others_served"]]
+    found = scene["found"]
+    done, failed, unknown = (found["calls"].get(one, 0) for one in ("done", "failed", "unknown"))
+    return (
+        f"| {name} | {scene['ready_s']} s | {scene['rest_s']} s | {served} | {done} | {failed} "
+        f"| {unknown} ({found['charged_unknown']}) | {found['double_charges']} |"
+    )
+
+
+def _first_part(page: str) -> str:
+    return page.partition(HOSTS.splitlines()[0])[0].rstrip() + "\n"
+
+
+def _second_part(page: str) -> str:
+    _, title, rest = page.partition(HOSTS.splitlines()[0])
+    return f"\n{title}{rest}" if title else ""
 
 
 def report(runs: Sequence[Mapping[str, Any]]) -> str:
@@ -177,6 +239,12 @@ def _answers() -> list[str]:
     ]
 
 
+def main(page: Path, *names: str) -> None:
+    old = page.read_text() if page.exists() else ""
+    told = [json.loads(Path(name).read_text()) for name in names if name != "--hosts"]
+    new = with_hosts(old, told[0]) if "--hosts" in names else report(told) + _second_part(old)
+    page.write_text(new)
+
+
 if __name__ == "__main__":
-    page, *names = sys.argv[1:]
-    Path(page).write_text(report([json.loads(Path(name).read_text()) for name in names]))
+    main(Path(sys.argv[1]), *sys.argv[2:])

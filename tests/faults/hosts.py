@@ -2,21 +2,23 @@
 
     python -m tests.faults.hosts [--json FILE] [--calls 60]
 
-Each host is a network namespace with a web server, workers and a sweeper, its own data folder and
+Each host is a network namespace with a web server, workers and a sweeper, a disk of its own and
 one cable to the servers that all share: PostgreSQL, Valkey, a storage that speaks S3, and a paid
-service that lies. First the browser does the main job through a proxy that sends each connection
-to the other host in turn. Then, with paid calls under way, a cable is pulled, a host is killed,
-PostgreSQL is stopped at once, Redis comes back empty, the storage is away. After each the oracle
-reads what is left, and the seconds from the repair to rest are told.
+service. First the browser does the main job through a proxy that sends each connection to the
+other host in turn. Then, with paid calls under way, one fault after the other (FAULTS, below).
+After each the oracle reads what is left, and the seconds from the repair until every host serves,
+and until rest, are told. A scene that fails is told too, and the next one runs.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
+import datetime as dt
 import itertools
 import json
 import os
+import platform
 import secrets
 import shutil
 import signal
@@ -27,6 +29,7 @@ import tempfile
 import threading
 import time
 import urllib.request
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
@@ -51,6 +54,35 @@ LEASE_S = 6.0
 FAULT_S = 12.0
 WORKERS = {1: ("generation", "scoring"), 2: ("generation", "export")}
 REST_S = 180.0
+DISK = "size=160m"  # of each host
+HOUR_S = 3600
+POISONED = "claimed, nothing prepared"
+# An hour ahead or behind, as every program of a host sees it: loaded before the C library.
+SKEW = r"""
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <stdlib.h>
+#include <sys/time.h>
+#include <time.h>
+static long skew(void) { const char *s = getenv("SKEW_S"); return s ? atol(s) : 0; }
+int clock_gettime(clockid_t which, struct timespec *at) {
+  static int (*real)(clockid_t, struct timespec *);
+  if (!real) real = (int (*)(clockid_t, struct timespec *))dlsym(RTLD_NEXT, "clock_gettime");
+  int code = real(which, at);
+  if (!code && (which == CLOCK_REALTIME || which == CLOCK_REALTIME_COARSE)) at->tv_sec += skew();
+  return code;
+}
+time_t time(time_t *at) {
+  struct timespec now; clock_gettime(CLOCK_REALTIME, &now);
+  if (at) *at = now.tv_sec;
+  return now.tv_sec;
+}
+int gettimeofday(struct timeval *restrict at, void *restrict zone) {
+  struct timespec now; clock_gettime(CLOCK_REALTIME, &now);
+  at->tv_sec = now.tv_sec; at->tv_usec = now.tv_nsec / 1000;
+  return 0;
+}
+"""
 
 
 # --- Cables -----------------------------------------------------------------------------
@@ -98,8 +130,12 @@ def _pump(source: socket.socket, target: socket.socket) -> None:
             one.shutdown(socket.SHUT_RDWR)
 
 
+def run(*words: str) -> None:
+    subprocess.run(words, check=True, capture_output=True)
+
+
 def ip(*words: str) -> None:
-    subprocess.run(["ip", *words], check=True, capture_output=True)
+    run("ip", *words)
 
 
 @dataclass
@@ -113,6 +149,8 @@ class Host:
     ports: tuple[int, ...]
     children: dict[str, Child] = field(default_factory=dict)
     started: int = 0
+    sweepers: int = 1
+    skew: dict[str, str] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -135,6 +173,8 @@ class Host:
         """Have the namespace and its cable, and everything that we serve at its near end."""
         subprocess.run(["ip", "netns", "del", self.name], check=False, capture_output=True)
         ip("netns", "add", self.name)
+        self.folder.mkdir()
+        run("mount", "-t", "tmpfs", "-o", DISK, "tmpfs", str(self.folder))
         forwarders = []
         try:
             ip("link", "add", self.cable, "type", "veth", "peer", "name", "uplink")
@@ -155,6 +195,7 @@ class Host:
             for forwarder in forwarders:
                 forwarder.close()
             ip("netns", "del", self.name)
+            run("umount", "--lazy", str(self.folder))
 
     def environment(self) -> dict[str, str]:
         own = {
@@ -163,6 +204,7 @@ class Host:
         return os.environ | own | {
             "SYNTHREVIEW_DATA": str(self.folder),
             "SYNTHREVIEW_ALLOWED_HOSTS": f"127.0.0.1,{self.there}",
+            **self.skew,
         }  # fmt: skip
 
     def wanted(self) -> dict[str, list[str]]:
@@ -172,7 +214,8 @@ class Host:
             *("--bind", f"{self.there}:{WEB_PORT}", "--worker-class", "gthread", "--threads", "4"),
         ]
         workers = {queue: [*manage, "work", queue] for queue in WORKERS[self.number]}
-        return {"web": gunicorn, "sweeper": [*manage, "sweep"], **workers}
+        sweepers = {f"sweeper{one}": [*manage, "sweep"] for one in range(self.sweepers)}
+        return {"web": gunicorn, **sweepers, **workers}
 
     def keep_up(self) -> None:
         """Start what has ended, as a supervisor does."""
@@ -188,6 +231,17 @@ class Host:
                 cwd=ROOT,
             )
 
+    def back_to_normal(self) -> None:
+        """Let its clock be right, and one sweeper run."""
+        self.sweepers = 1
+        if self.skew:
+            self.skew = {}
+            self.kill()
+        for name in set(self.children) - set(self.wanted()):
+            child = self.children.pop(name)
+            os.killpg(child.process.pid, signal.SIGKILL)
+            child.process.wait()
+
     def kill(self) -> None:
         """Let everything on it end at once, as when the power fails."""
         for child in self.children.values():
@@ -196,6 +250,15 @@ class Host:
         for child in self.children.values():
             child.process.wait()
         self.children.clear()
+
+    @property
+    def ballast(self) -> Path:
+        return self.folder / "ballast"
+
+    def fill_disk(self) -> None:
+        with contextlib.suppress(OSError), self.ballast.open("wb", buffering=0) as file:
+            while file.write(bytes(65536)):
+                pass
 
     def is_ready(self) -> bool:
         try:
@@ -210,11 +273,15 @@ class Host:
 
 @dataclass(frozen=True)
 class Scene:
-    """What one fault did: seconds from its repair to rest, and what the oracle found."""
+    """What one fault did: seconds from its repair to readiness and to rest, the oracle's count.
+
+    `found` is of this scene alone. `others_served`: the host that was spared answered meanwhile.
+    """
 
     name: str
+    ready_s: float
     rest_s: float
-    others_served: bool
+    others_served: bool | None
     found: dict[str, Any]
 
 
@@ -225,6 +292,7 @@ class Installation:
     family: Family
     folder: Path
     redis_url: str
+    postgres_url: str
     postgres: Child
     redis: Child
     store: S3Server
@@ -244,7 +312,7 @@ class Installation:
             self.keep_up()
             time.sleep(0.5)
 
-    def scene(self, name: str, calls: int, fault: Callable[[], Host | None]) -> None:
+    def scene(self, name: str, calls: int, fault: Callable[[list[Any]], Host | None]) -> None:
         """Order paid calls, let the fault happen in the middle, and bring all to rest."""
         from synthreview.generation.models import Call
         from synthreview.work.models import OPEN_STATES, WorkState
@@ -253,22 +321,48 @@ class Installation:
         site = Site(self.family, self.folder / "here", self.services, lease_s=LEASE_S)
         for server in self.services.values():
             server.always({"do": "late", "seconds": 0.3})
+        before = asdict(self._ask(site.judge))
         runs = [site.order(alias, calls) for alias in self.services]
-        self._wait(lambda: Call.objects.filter(run__in=runs, state=WorkState.DONE).count() > 3)
-        untouched = fault()
-        others_served = untouched is None or untouched.is_ready()
+        done = Call.objects.filter(run__in=runs, state=WorkState.DONE)
+        self._wait(lambda: done.count() > 3)
+        untouched = fault(runs)
+        others_served = untouched.is_ready() if untouched else None
         began = time.monotonic()
         self.repair()
-        while self._ask(lambda: Call.objects.filter(state__in=OPEN_STATES).exists()):
-            assert time.monotonic() - began < REST_S, f"{name}: no rest after {REST_S:.0f} s"
+        ready_s = 0.0
+        while not ready_s or self._ask(Call.objects.filter(state__in=OPEN_STATES).exists):
+            taken_s = time.monotonic() - began
+            assert taken_s < REST_S, f"{name}: no rest after {REST_S:.0f} s"
             self.keep_up()
+            if not ready_s and all(host.is_ready() for host in self.hosts):
+                ready_s = time.monotonic() - began
             self._ask(site.resume)
             time.sleep(0.3)
         rest_s = time.monotonic() - began
         self._wait(lambda: all(not list(h.folder.glob("spool/[!.]*.json")) for h in self.hosts))
-        found = self._ask(lambda: site.judge())
-        self.scenes.append(Scene(name, round(rest_s, 1), others_served, asdict(found)))
-        print(f"{name}: at rest after {rest_s:.1f} s; {found}", flush=True)
+        found = _since(before, asdict(self._ask(site.judge)))
+        self._look_at_operations()
+        for host in self.hosts:
+            host.back_to_normal()
+        scene = Scene(name, round(ready_s, 1), round(rest_s, 1), others_served, found)
+        self.scenes.append(scene)
+        print(scene, flush=True)
+
+    def _look_at_operations(self) -> None:
+        """See that the operations page shows every piece of work that came to nothing."""
+        from synthreview.overview import operations
+        from synthreview.work.models import WorkState
+        from synthreview.work.services import work_models
+
+        ended = [WorkState.FAILED, WorkState.UNKNOWN]
+        wanted = {
+            (model._meta.label_lower, pk)
+            for model in work_models()
+            for pk in model._default_manager.filter(state__in=ended).values_list("pk", flat=True)
+        }
+        rows = self._ask(operations.stuck)
+        shown = {(row.kind, row.pk) for row in rows if row.state != "overdue"}
+        assert shown == wanted, f"shown {shown}, came to nothing {wanted}"
 
     def _wait(self, is_so: Callable[[], bool], within_s: float = 120) -> None:
         deadline = time.monotonic() + within_s
@@ -297,43 +391,104 @@ class Installation:
     def repair(self) -> None:
         for host in self.hosts:
             ip("link", "set", host.cable, "up")
+            host.ballast.unlink(missing_ok=True)
         self.store.is_down = False
         if not self.postgres.is_alive:
-            self.postgres = self._again("postgresql", self.postgres, "postgres")
+            self.postgres = start_postgres(
+                self.family,
+                url=self.postgres_url,
+                folder=self.folder / "postgresql",
+                durable=True,
+            )
         if not self.redis.is_alive:
             shutil.rmtree(self.folder / "redis", ignore_errors=True)
             self.redis = start_valkey(self.family, url=self.redis_url, folder=self.folder / "redis")
         self.keep_up()
 
-    def _again(self, name: str, child: Child, user: str) -> Child:
-        command = [str(part) for part in child.process.args]  # type: ignore[union-attr]
-        return self.family.start(name, command, cwd=Path("/"), user=user, outlives=True)
-
-    def pull_cable(self) -> Host:
+    def pull_cable(self, runs: list[Any]) -> Host:
         ip("link", "set", self.hosts[1].cable, "down")
         time.sleep(FAULT_S)
         return self.hosts[0]
 
-    def kill_host(self) -> Host:
+    def kill_host(self, runs: list[Any]) -> Host:
         self.hosts[1].kill()
         time.sleep(FAULT_S / 2)
         return self.hosts[0]
 
-    def stop_postgres(self) -> None:
+    def restart_postgres(self, runs: list[Any]) -> None:
+        """Restart it as an administrator does: what is under way is rolled back."""
+        self._stop_postgres(signal.SIGINT)
+
+    def crash_postgres(self, runs: list[Any]) -> None:
         """Stop it at once, without waiting for anything: as when its host fails."""
-        self.postgres.process.send_signal(signal.SIGQUIT)
+        self._stop_postgres(signal.SIGQUIT)
+
+    def _stop_postgres(self, how: signal.Signals) -> None:
+        self.postgres.process.send_signal(how)
         self.postgres.process.wait()
         time.sleep(2)
 
-    def stop_redis(self) -> None:
+    def empty_redis(self, runs: list[Any]) -> None:
         """Kill it; what comes back is empty."""
         os.killpg(self.redis.process.pid, signal.SIGKILL)
         self.redis.process.wait()
         time.sleep(FAULT_S)
 
-    def take_store_away(self) -> None:
+    def take_store_away(self, runs: list[Any]) -> None:
         self.store.is_down = True
         time.sleep(FAULT_S)
+
+    def fill_a_disk(self, runs: list[Any]) -> Host:
+        self.hosts[1].fill_disk()
+        time.sleep(FAULT_S)
+        return self.hosts[0]
+
+    def set_clock(self, seconds: int) -> Host:
+        """Start a host anew, whose clock is wrong."""
+        host = self.hosts[1]
+        host.kill()
+        host.skew = {"LD_PRELOAD": str(skewed_clock(self.folder)), "SKEW_S": str(seconds)}
+        return self.hosts[0]
+
+    def set_clock_forward(self, runs: list[Any]) -> Host:
+        return self.set_clock(HOUR_S)
+
+    def set_clock_back(self, runs: list[Any]) -> Host:
+        return self.set_clock(-HOUR_S)
+
+    def start_sweepers(self, runs: list[Any]) -> None:
+        """Let two sweepers run on each host, and take what they go by away from under them."""
+        from tests.faults.site import flush_redis
+
+        for host in self.hosts:
+            host.sweepers = 2
+        self.keep_up()
+        for _ in range(3):
+            flush_redis()
+            time.sleep(FAULT_S / 6)
+
+    def poison(self, runs: list[Any]) -> None:
+        """Let one call kill each worker that claims it."""
+        from tests.faults import points
+
+        last = self._ask(lambda: runs[0].calls.order_by("-pk").first())
+        points.plan(self.folder / "plans", last.pk, POISONED, "worker", again=True)
+
+
+def _since(before: dict[str, Any], total: dict[str, Any]) -> dict[str, Any]:
+    """Return what came into the books, which go on over all scenes."""
+    calls = Counter(total["calls"]) - Counter(before["calls"])
+    numbers = {name: total[name] - before[name] for name in total if name != "calls"}
+    return {"calls": dict(calls), **numbers}
+
+
+def skewed_clock(folder: Path) -> Path:
+    """Return a library that moves the clock by SKEW_S for whoever loads it; takes a C compiler."""
+    library = folder / "skew.so"
+    source = library.with_suffix(".c")
+    source.write_text(SKEW)
+    run("cc", "-shared", "-fPIC", "-o", str(library), str(source), "-ldl")
+    return library
 
 
 @contextmanager
@@ -381,7 +536,9 @@ def installation(folder: Path) -> Iterator[Installation]:
             for number in WORKERS
         ]
         stack.callback(lambda: [host.kill() for host in hosts])
-        yield Installation(family, folder, redis_url, postgres, redis, store, services, hosts)
+        yield Installation(
+            family, folder, redis_url, postgres_url, postgres, redis, store, services, hosts
+        )
 
 
 # --- The main job -----------------------------------------------------------------------
@@ -415,8 +572,10 @@ def do_main_job(site: Installation) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("--json", type=Path, help="write the figures here")
-    parser.add_argument("--calls", type=int, default=60, help="calls of each service, each scene")
-    parser.add_argument("--only", default="", help="scenes, with commas between; main is the first")
+    parser.add_argument("--calls", type=int, default=25, help="calls of each service, each scene")
+    parser.add_argument(
+        "--only", default="", help="methods of faults, with commas between; main: the main job"
+    )
     options = parser.parse_args()
     os.environ.setdefault("SYNTHREVIEW_DATA", tempfile.mkdtemp(prefix="synthreview-hosts-"))
     os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
@@ -425,13 +584,13 @@ def main() -> None:
     os.environ |= {"FAULTS_GENERATORS": "{}", "DJANGO_SETTINGS_MODULE": "tests.faults.settings"}
     only = set(filter(None, options.only.split(",")))
     try:
-        run(folder, only, options.calls, options.json)
+        run_all(folder, only, options.calls, options.json)
     finally:
         if not os.environ.get("KEEP"):
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def run(folder: Path, only: set[str], calls: int, figures: Path | None) -> None:
+def run_all(folder: Path, only: set[str], calls: int, figures: Path | None) -> None:
     with installation(folder) as site:
         import django
 
@@ -444,39 +603,55 @@ def run(folder: Path, only: set[str], calls: int, figures: Path | None) -> None:
         site.keep_up()
         site.until_ready()
         told: dict[str, Any] = {}
+        failed: list[str] = []
         if not only or "main" in only:
             make_user("demo", is_superuser=True)
             told["main_job_s"] = round(do_main_job(site), 1)
             print(f"the main job on two hosts: {told['main_job_s']} s", flush=True)
-        faults: dict[str, Callable[[], Host | None]] = {
-            "cable": site.pull_cable,
-            "host": site.kill_host,
-            "postgresql": site.stop_postgres,
-            "redis": site.stop_redis,
-            "storage": site.take_store_away,
-        }
-        for name, fault in faults.items():
-            if not only or name in only:
-                site.scene(name, calls, fault)
-                for server in site.services.values():
-                    server.reset()
-                _forget()
-        told["scenes"] = [asdict(scene) for scene in site.scenes]
-        if figures:
-            figures.parent.mkdir(parents=True, exist_ok=True)
-            figures.write_text(json.dumps(told, indent=1) + "\n")
+            keep(figures, told)
+        for name, fault in FAULTS.items():
+            if not only or fault in only:
+                try:
+                    site.scene(name, calls, getattr(site, fault))
+                except AssertionError as error:
+                    failed.append(name)
+                    print(f"{name} FAILED: {error}", flush=True)
+                site.repair()
+                site.until_ready()
+                keep(figures, told | {"scenes": {one.name: asdict(one) for one in site.scenes}})
+        if failed:
+            raise SystemExit(f"Failed: {', '.join(failed)}")
 
 
-def _forget() -> None:
-    """Let each scene have books of its own."""
-    from synthreview.generation.models import Call, CallInput, GeneratedImage, ImageTruth
-    from synthreview.review.models import ImageReview, ReviewSlot
-    from synthreview.scoring.models import Embedding, Score
+FAULTS = {
+    "a host's cable is pulled": "pull_cable",
+    "a host is killed and comes back": "kill_host",
+    "PostgreSQL restarts (fast)": "restart_postgres",
+    "PostgreSQL restarts (immediate)": "crash_postgres",
+    "Redis comes back empty": "empty_redis",
+    "the storage is away": "take_store_away",
+    "a host's disk is full": "fill_a_disk",
+    "a host's clock is an hour ahead": "set_clock_forward",
+    "a host's clock is an hour behind": "set_clock_back",
+    "four sweepers, Redis emptied thrice": "start_sweepers",
+    "a call kills each worker": "poison",
+}
 
-    for model in (ReviewSlot, ImageReview, Embedding, Score, ImageTruth, CallInput):
-        model.objects.all().delete()
-    GeneratedImage.objects.all().delete()
-    Call.objects.all().delete()
+
+def keep(path: Path | None, told: dict[str, Any]) -> None:
+    """Write the figures; those of other scenes in the file, of an earlier run, stay."""
+    if path is None:
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    known = json.loads(path.read_text()) if path.exists() else {}
+    scenes = known.get("scenes", {}) | told.get("scenes", {})
+    machine = f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores"
+    facts = {
+        "lease_s": LEASE_S,
+        "date": dt.datetime.now(dt.UTC).date().isoformat(),
+        "machine": machine,
+    }
+    path.write_text(json.dumps(known | told | facts | {"scenes": scenes}, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -88,7 +88,8 @@ class Plans:
             return
         if plan["point"] != name:
             return
-        path.unlink()
+        if not plan["again"]:
+            path.unlink()
         if plan["victim"] == "worker":
             os.kill(os.getppid(), signal.SIGKILL)
         os.kill(os.getpid(), signal.SIGKILL)
@@ -99,11 +100,11 @@ class Plans:
         return full.exists() and full.read_text() in str(path)
 
 
-def plan(folder: Path, call_pk: int, point: str, victim: str) -> None:
-    """Let the worker of this call be killed at the point, once."""
+def plan(folder: Path, call_pk: int, point: str, victim: str, *, again: bool = False) -> None:
+    """Let the worker of this call be killed at the point, once; `again`: each time."""
     folder.mkdir(parents=True, exist_ok=True)
     draft = folder / f".{call_pk}"
-    draft.write_text(json.dumps({"point": point, "victim": victim}))
+    draft.write_text(json.dumps({"point": point, "victim": victim, "again": again}))
     draft.replace(folder / f"{call_pk}.json")
 
 
