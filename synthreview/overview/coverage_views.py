@@ -26,6 +26,7 @@ from synthreview.overview.coverage import (
     by_value,
     plan_captions,
 )
+from synthreview.overview.probes import floor_alarms
 from synthreview.prompting.techniques import TECHNIQUES
 
 MOST_CAPTIONS = 50
@@ -99,6 +100,7 @@ def coverage(request: HttpRequest, slug: str) -> HttpResponse:
         "gap_form": GapForm(),
         "shown": form.shown,
         "shown_words": SHOWN[form.shown][1],
+        "floor_alarms": floor_alarms(dataset),
         "proposals": proposals_of(dataset),
         **_matrix_context(form.matrix(atlas)),
     }

@@ -23,6 +23,7 @@ from synthreview.evaluation.models import Diversity
 from synthreview.evaluation.services import CannotStartError, scorer_notice
 from synthreview.generation.models import GeneratedImage, Run
 from synthreview.overview.plots import growth_plot
+from synthreview.overview.probes import floor_alarms
 
 
 class DiversityForm(forms.Form):
@@ -93,11 +94,13 @@ def _classes(look: Diversity | None) -> list[dict[str, Any]]:
 
 @require_GET
 def guard(request: HttpRequest, slug: str) -> HttpResponse:
-    """Say of which classes more of the same adds little: a part of the pages of runs.
+    """Say what to know before more is drawn: a part of the pages of runs.
 
-    `run` names one, for its classes alone.
+    Groups that are under their floor, and classes of which more of the same adds little; `run`
+    names a run, of whose classes alone the latter are told.
     """
     dataset, context = open_dataset(request, slug)
+    context["floor_alarms"] = floor_alarms(dataset)
     classes = None
     number = request.GET.get("run", "")
     if number.isdecimal() and len(number) <= 9:

@@ -182,9 +182,10 @@ def test_a_group_under_its_floor_is_an_alarm_on_the_dataset_s_page(people: Peopl
     )
     found = figures(probe)
     assert [group["standing"] for group in found["groups"]] == ["above", UNDER]
-    text = people.client("viewer").get(page).content.decode()
-    assert alarm in text
-    assert reverse("probe", args=["traffic", probe.pk]) in text
+    for told in (page, reverse("coverage", args=["traffic"]), url("diversity-guard")):
+        text = people.client("viewer").get(told).content.decode()
+        assert alarm in text, told
+        assert reverse("probe", args=["traffic", probe.pk]) in text
     save_probe(
         dataset=people.dataset,
         probe=probe,
