@@ -98,7 +98,7 @@ class ServiceGateQuerySet(models.QuerySet["ServiceGate"]):
     def at_this_moment(self, pk: int) -> tuple[ServiceGate, dt.datetime]:
         """Return a gate as it stands, and what time it is."""
         gate = self.annotate(now=Now()).get(pk=pk)
-        return gate, gate.now
+        return gate, vars(gate)["now"]
 
 
 class ServiceGate(models.Model):
