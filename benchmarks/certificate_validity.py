@@ -1,13 +1,15 @@
 """How often the running certificate is wrong, by simulation: at most 5 % of runs may be.
 
-    python -m benchmarks.certificate_validity [--runs 2000] [--seed 0] [--jobs 2] [--report]
+    python -m benchmarks.certificate_validity [--runs 2000] [--seed 0] [--jobs 2] [--minutes 8]
     make certificate-validity
 
 Each run reviews a population in an order that may use everything but the lots, looks at the bound
 after every review, and counts as a failure when the truth was ruled out at any moment. Runs go
 side by side, as arrays. Writes the figure docs/images/certificate-validity.svg and the tables of
-docs/certificate.md, between its markers. It takes about an hour on one core: what is done is kept
-under var/, and a second start goes on from there; --report writes what there is.
+docs/certificate.md, between its markers. All of it takes about an hour on one core, so the tables
+are the record as well: a start runs the cells that they leave blank, writes each once it is done,
+and with --minutes begins no other one after so many. Where the statistics, the runs or the seed are
+other than the tables', all cells are run again.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ from __future__ import annotations
 import argparse
 import functools
 import hashlib
-import json
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
@@ -42,18 +44,19 @@ Generator = np.random.Generator
 BoolArray = npt.NDArray[np.bool_]
 Floats = npt.NDArray[np.floating]
 Indices = npt.NDArray[np.int_]
+Cell = tuple[str, str, str, str]  # a place in the tables: group, what, images, share of bad
 ALPHA = 0.05
 LIMIT = -np.log(ALPHA)
 AUDITS_ALPHA = ALPHA * FOR_AUDITS
 AT_ONCE = 5_000_000  # images of all runs side by side
 RATES = (0.0, 0.01, 0.02, 0.05, 0.3)
+COLUMNS = tuple(f"{rate:.0%}" for rate in RATES)
 TARGET = 0.02
 LOOKS = 400
 PROMPT = 14  # images of one prompt lie side by side
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs" / "certificate.md"
 FIGURE = ROOT / "docs" / "images" / "certificate-validity.svg"
-KEPT = ROOT / "var" / "certificate-validity.jsonl"
 STUDIED = ("certificate", "reviewer_error", "steering")  # what the figures are figures of
 MARKS = ("<!-- validity: begin -->", "<!-- validity: end -->")
 
@@ -406,6 +409,11 @@ class Row:
     what: str
     run: Callable[..., float]
 
+    @property
+    def cell(self) -> Cell:
+        """Return its place in the page's tables."""
+        return self.group, self.what, self.population, self.rate
+
 
 def rows() -> list[Row]:
     """Return every scenario."""
@@ -469,57 +477,51 @@ def _share_of(task: tuple[Row, int, int]) -> float:
     return row.run(runs=runs, rng=np.random.default_rng(seed))
 
 
-def _key_of(task: tuple[Row, int, int]) -> str:
-    """Return what a figure hangs on: the scenario, and every line that it ran."""
-    row, runs, seed = task
-    code = hashlib.sha256(Path(__file__).read_bytes())
+def origin(runs: int, seed: int) -> str:
+    """Return what all figures of the page hang on, as a comment: every line of the statistics."""
+    code = hashlib.sha256()
     for name in STUDIED:
         code.update((ROOT / "synthreview" / "review" / f"{name}.py").read_bytes())
-    what = [row.group, row.population, row.rate, row.what, runs, seed]
-    return json.dumps([*what, code.hexdigest()])
+    return f"<!-- {runs:,} runs, seed {seed}, statistics {code.hexdigest()[:16]} -->"
 
 
-def kept_shares() -> dict[str, float]:
-    """Return the shares of failures that earlier starts found."""
-    lines = KEPT.read_text().splitlines() if KEPT.exists() else []
-    return {line["key"]: line["share"] for line in map(json.loads, lines)}
+def figures_on(page: str, origin: str) -> dict[Cell, float]:
+    """Return the shares of failures that the page's tables hold, if they are of that origin."""
+    _, _, rest = page.partition(MARKS[0])
+    inside, _, _ = rest.partition(MARKS[1])
+    if origin not in inside:
+        return {}
+    found = {}
+    for line in inside.splitlines():
+        cells = [cell.strip() for cell in line.strip("|").split("|")]
+        if len(cells) == 3 + len(RATES):
+            shares = zip(COLUMNS, cells[3:], strict=True)
+            found |= {(*cells[:3], rate): share for rate, share in shares}
+        elif len(cells) == 5:
+            found[cells[0], cells[1], cells[2], cells[3]] = cells[4]
+    return {
+        cell: round(float(share[:-1]) / 100, 6)
+        for cell, share in found.items()
+        if share.endswith("%") and share[0].isdigit()
+    }
 
 
-def shares(tasks: list[tuple[Row, int, int]], jobs: int) -> Iterator[float]:
-    """Yield the share of failures of each, keeping it at once."""
-    KEPT.parent.mkdir(exist_ok=True)
-    kept = kept_shares()
-    keys = [_key_of(task) for task in tasks]
-    with ProcessPoolExecutor(jobs) as pool, KEPT.open("a") as journal:
-        left = [task for task, key in zip(tasks, keys, strict=True) if key not in kept]
-        found = pool.map(_share_of, left)
-        for key in keys:
-            if key not in kept:
-                kept[key] = next(found)
-                journal.write(json.dumps({"key": key, "share": kept[key]}) + "\n")
-                journal.flush()
-            yield kept[key]
-
-
-def tables(found: list[tuple[Row, float]]) -> list[str]:
+def tables(found: dict[Cell, float]) -> list[str]:
     """Return the tables of the page: the grid of rates and sizes, and what lies outside of it."""
-    columns = [f"{rate:.0%}" for rate in RATES]
     grid: dict[tuple[str, str, str], dict[str, float]] = {}
     others = []
-    for row, share in found:
-        if row.rate in columns and row.group != "reviewers err":
-            grid.setdefault((row.group, row.what, row.population), {})[row.rate] = share
+    for (group, what, population, rate), share in found.items():
+        if rate in COLUMNS and group != "reviewers err":
+            grid.setdefault((group, what, population), {})[rate] = share
         else:
-            others.append(
-                f"| {row.group} | {row.what} | {row.population} | {row.rate} | {share:.2%} |"
-            )
-    heads = " | ".join(f"{column} bad" for column in columns)
+            others.append(f"| {group} | {what} | {population} | {rate} | {share:.2%} |")
+    heads = " | ".join(f"{column} bad" for column in COLUMNS)
     return [
         f"| what | the queue, or what is removed | images | {heads} |",
-        f"|---|---|---:|{'---:|' * len(columns)}",
+        f"|---|---|---:|{'---:|' * len(COLUMNS)}",
         *(
             f"| {' | '.join(names)} | "
-            + " | ".join(f"{cells[one]:.2%}" if one in cells else "" for one in columns)
+            + " | ".join(f"{cells[one]:.2%}" if one in cells else "" for one in COLUMNS)
             + " |"
             for names, cells in grid.items()
         ),
@@ -530,36 +532,17 @@ def tables(found: list[tuple[Row, float]]) -> list[str]:
     ]
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--runs", type=int, default=2000)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--jobs", type=int, default=2)
-    parser.add_argument("--report", action="store_true", help="run nothing more")
-    arguments = parser.parse_args()
-    scenarios = rows()
-    seeds = [arguments.seed * 10_000 + number for number in range(len(scenarios))]
-    tasks = [(row, arguments.runs, seed) for row, seed in zip(scenarios, seeds, strict=True)]
-    if arguments.report:
-        kept = kept_shares()
-        tasks = [task for task in tasks if _key_of(task) in kept]
-        scenarios = [row for row, _, _ in tasks]
-    found = []
-    for row, share in zip(scenarios, shares(tasks, arguments.jobs), strict=True):
-        found.append((row, share))
-        print(
-            f"{row.group}, {row.what}: {row.population} images, {row.rate}: {share:.2%}", flush=True
-        )
-    rng = np.random.default_rng(arguments.seed)
-    peeked = Row(
-        "for comparison: a fixed-size interval", "unlimited", "", "looked at each time", int
-    )
+def write(found: dict[Cell, float], origin: str, seed: int) -> None:
+    """Write the page's tables and the figure."""
+    rng = np.random.default_rng(seed)
+    shown = {row.cell: found[row.cell] for row in rows() if row.cell in found}
     for rate in RATES[1:]:
-        share = peeked_clopper_pearson(rate=rate, runs=arguments.runs, rng=rng)
-        found.append((replace(peeked, rate=f"{rate:.0%}"), share))
+        name = "for comparison: a fixed-size interval"
+        peeked = peeked_clopper_pearson(rate=rate, runs=2000, rng=rng)
+        shown[name, "looked at each time", "unlimited", f"{rate:.0%}"] = peeked
     points: dict[str, list[float]] = {}
-    for row, share in found:
-        points.setdefault(row.group, []).append(share)
+    for (group, *_), share in shown.items():
+        points.setdefault(group, []).append(share)
     FIGURE.write_text(
         dot_plot(
             points,
@@ -570,7 +553,33 @@ def main() -> None:
     )
     before, _, rest = PAGE.read_text().partition(MARKS[0])
     _, _, after = rest.partition(MARKS[1])
-    PAGE.write_text(f"{before}{MARKS[0]}\n" + "\n".join(tables(found)) + f"\n{MARKS[1]}{after}")
+    inside = "\n".join([origin, "", *tables(shown)])
+    PAGE.write_text(f"{before}{MARKS[0]}\n{inside}\n{MARKS[1]}{after}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--runs", type=int, default=2000)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--minutes", type=float, default=np.inf, help="begin no cell after so many")
+    arguments = parser.parse_args()
+    end = time.monotonic() + 60 * arguments.minutes
+    mark = origin(arguments.runs, arguments.seed)
+    found = figures_on(PAGE.read_text(), mark)
+    missing = [
+        (row, arguments.runs, arguments.seed * 10_000 + number)
+        for number, row in enumerate(rows())
+        if row.cell not in found
+    ]
+    with ProcessPoolExecutor(arguments.jobs) as pool:
+        while missing and time.monotonic() < end:
+            now, missing = missing[: arguments.jobs], missing[arguments.jobs :]
+            for (row, _, _), share in zip(now, pool.map(_share_of, now), strict=True):
+                found[row.cell] = share
+                print(f"{', '.join(row.cell)}: {share:.2%}", flush=True)
+            write(found, mark, arguments.seed)
+    print(f"{len(missing)} cells left" if missing else "All cells are done.")
 
 
 if __name__ == "__main__":

@@ -13,7 +13,10 @@ from benchmarks.certificate_validity import (
     Reviews,
     cohorts_failure_share,
     failure_share,
+    figures_on,
+    origin,
     populations_of,
+    tables,
     true_failure_share,
 )
 from synthreview.review.certificate import (
@@ -398,3 +401,16 @@ def test_without_their_misses_the_bound_on_the_truth_would_fail() -> None:
         for _ in range(50)
     )
     assert failures == 50
+
+
+def test_the_simulation_goes_on_from_what_its_page_holds() -> None:
+    found = {
+        ("half audits", "by score", "200", "0%"): 0.0,
+        ("half audits", "by score", "200", "5%"): 0.0455,
+        ("two cohorts", "by score", "2,000 + 300", "2% + 2%"): 0.0025,
+        ("reviewers err", "miss 10%", "500", "5%"): 0.01,
+    }
+    mark = origin(2000, 0)
+    page = "\n".join(["<!-- validity: begin -->", mark, *tables(found), "<!-- validity: end -->"])
+    assert figures_on(page, mark) == found
+    assert figures_on(page, origin(2000, 1)) == {}
