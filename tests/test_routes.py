@@ -81,8 +81,8 @@ ROUTES = rows(
             "tuning-retry tuning-compare comparison-stop prompts-pick pair-allow "
             "prompts-state prompts-import-drop run-stop run-retry run-resume adjudicate-undo "
             "reviewer-assign gold-choose reviewers-round rank-now replay-now image-like-aside "
-            "set-aside-back thresholds-stop lookalikes-aside probe-delete export-sign "
-            "export-webhook-remove export-retry "
+            "set-aside-back set-aside-prompt thresholds-stop lookalikes-aside probe-delete "
+            "export-sign export-webhook-remove export-retry image-example "
             "package-new package-retry evaluation-stop evaluation-retry"
         ),
         "get view; post administer": "costs",
@@ -262,6 +262,7 @@ def world() -> World:
         "kind": "csv",
         "token": "none",
         "event": aside.pk,
+        "prompt": prompt.pk,
         "provider_id": "none",
     }
     return World(people, default, by_route)

@@ -179,7 +179,8 @@ class ClassForm(forms.ModelForm):  # type: ignore[type-arg]
         help_texts = {
             "name": "As it stands in a caption: “car”, “Dalmatian”.",
             "definition": "One sentence that says what counts.",
-            "guideline": "What reviewers look at: good and bad examples, borderline cases.",
+            "guideline": "What reviewers look at: what is right, what is wrong, borderline cases. "
+            "Example images are chosen on the page of an image, once it is decided.",
             "is_none_of_these": "For images that show none of the other classes. One at most.",
         }
         widgets = {

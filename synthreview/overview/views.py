@@ -35,6 +35,7 @@ from synthreview.scoring.services import (
 SHOWN = 12
 PAGE = 60
 LOOKALIKES = 8
+EXAMPLES = (ImageState.APPROVED, ImageState.REJECTED)  # what may stand beside a guideline
 
 
 @require_GET
@@ -112,7 +113,7 @@ def image(request: HttpRequest, pk: int) -> HttpResponse:
     """Show one image with its whole history."""
     person = signed_in(request)
     visible = GeneratedImage.objects.visible_to(person).select_related(
-        "dataset__policy", "label_class", "prompt__label_class", "run", "review"
+        "dataset__policy", "label_class", "prompt__label_class", "run", "review", "example"
     )
     found = get_object_or_404(visible, pk=pk)
     context = dataset_context(request, found.dataset)
@@ -137,6 +138,8 @@ def image(request: HttpRequest, pk: int) -> HttpResponse:
         "parents": ancestors(found),
         "children": children(found),
         "lookalikes": lookalikes_of(found, LOOKALIKES),
+        "example": getattr(found, "example", None),
+        "example_states": EXAMPLES,
     }
     if not is_hidden:
         context |= _score_of(found) | {"misreading": misreading_of(found)}

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 from synthreview.prompting.techniques import INSTRUCTION_SLOTS, review_question
 from synthreview.review import services
 from synthreview.review.assignment import assignment_of
+from synthreview.review.examples import examples_for
 from synthreview.review.keys import TICK_KEYS
 from synthreview.review.models import FINAL_VERDICTS, Decision
 from synthreview.review.reasons import REASON_OF_PART, reasons_for
-from synthreview.review.sources import examples_for, siblings_of, sources_of
+from synthreview.review.sources import siblings_of, sources_of
 from synthreview.scoring.services import scoring_notice
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ def card_context(
         "shows_beside": shows_beside,
     }
     if shows_beside:
-        context["examples"] = examples_for(image.label_class_id)
+        context["examples"] = examples_for(image.label_class_id, beside=image.pk)
         context["siblings"] = siblings_of(image)
     return context
 

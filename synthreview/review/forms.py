@@ -132,6 +132,14 @@ class ChangeForm(forms.Form):
     token = forms.UUIDField()
 
 
+class ExampleForm(forms.Form):
+    """What an example of the guideline shows, in a few words."""
+
+    note = forms.CharField(
+        max_length=120, required=False, validators=[ProhibitNullCharactersValidator()]
+    )
+
+
 class UndoForm(forms.Form):
     """The undo's own token, so that it is done once however often it is sent."""
 

@@ -59,6 +59,7 @@ def candidates(dataset: Dataset) -> QuerySet[ImageReview]:
         ImageReview.objects.filter(dataset=dataset, state__in=ANSWER)
         .filter(~Q(adjudicated="") | Exists(by_curator))
         .exclude(image__gold__is_retired=False)
+        .exclude(image__example__isnull=False)  # everybody sees what it is
         .order_by("-pk")
     )
 

@@ -599,6 +599,34 @@ class GoldImage(models.Model):
         return f"known answer of {self.image_id}"
 
 
+class GuidelineExample(models.Model):
+    """A decided image that stands beside its class's guideline, as it should be or should not.
+
+    A curator chooses it and may take it away; it goes with its image or class.
+    """
+
+    image = models.OneToOneField(GeneratedImage, on_delete=models.CASCADE, related_name="example")
+    label_class = models.ForeignKey(LabelClass, on_delete=models.CASCADE, related_name="+")
+    is_good = models.BooleanField()
+    note = models.CharField(
+        max_length=120, blank=True, validators=[ProhibitNullCharactersValidator()]
+    )
+    chosen_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+"
+    )
+    chosen_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        ordering = ["pk"]
+
+    def __str__(self) -> str:
+        return f"{'good' if self.is_good else 'bad'} example {self.image_id}"
+
+    @property
+    def thumb_url(self) -> str:
+        return GeneratedImage(pk=self.image_id).thumb_url
+
+
 class Signature(models.Model):
     """One person's signed statement about what may leave a dataset; never changed.
 

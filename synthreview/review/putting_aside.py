@@ -88,11 +88,18 @@ def tally_of(prompt: Prompt) -> PromptTally:
     return PromptTally(prompt, counts["decided"], counts["rejected"], unseen_of(prompt).count())
 
 
-def suspicious_prompts(dataset: Dataset) -> list[PromptTally]:
-    """Return prompts of which so much was rejected that the rest may go; the worst first."""
+def suspicious_prompts(
+    dataset: Dataset, *, among: Collection[int] | None = None
+) -> list[PromptTally]:
+    """Return prompts of which so much was rejected that the rest may go; the worst first.
+
+    Three queries, two where there are none. `among` looks at these prompts only.
+    """
+    reviews = ImageReview.objects.filter(dataset=dataset, image__prompt__isnull=False)
+    if among is not None:
+        reviews = reviews.filter(image__prompt__in=among)
     rows = (
-        ImageReview.objects.filter(dataset=dataset, image__prompt__isnull=False)
-        .order_by()
+        reviews.order_by()
         .values("image__prompt")
         .annotate(
             decided=Count("pk", filter=Q(state__in=[ImageState.APPROVED, ImageState.REJECTED])),
@@ -100,12 +107,19 @@ def suspicious_prompts(dataset: Dataset) -> list[PromptTally]:
             pending=Count("pk", filter=Q(state=ImageState.PENDING)),
         )
         .filter(decided__gte=SUGGESTED_FROM, pending__gt=0)
-        .order_by("-rejected")
+        .order_by("-rejected", "image__prompt")
     )
     found = [row for row in rows if row["rejected"] >= SUGGESTED_SHARE * row["decided"]]
-    worst = found[:SUGGESTED_MOST]
-    prompts = Prompt.objects.in_bulk([row["image__prompt"] for row in worst])
-    tallies = [tally_of(prompts[row["image__prompt"]]) for row in worst]
+    worst = {row["image__prompt"]: row for row in found[:SUGGESTED_MOST]}
+    if not worst:
+        return []
+    unseen = unseen_images().filter(image__prompt__in=worst).order_by().values("image__prompt")
+    left = dict(unseen.annotate(left=Count("pk")).values_list("image__prompt", "left"))
+    prompts = Prompt.objects.in_bulk(worst)
+    tallies = [
+        PromptTally(prompts[pk], row["decided"], row["rejected"], left.get(pk, 0))
+        for pk, row in worst.items()
+    ]
     return [tally for tally in tallies if tally.is_suspicious]
 
 

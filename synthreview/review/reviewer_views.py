@@ -19,6 +19,7 @@ from synthreview.generation.models import GeneratedImage
 from synthreview.review import adjudication, certifying, gold, queue, services
 from synthreview.review.agreement import Share
 from synthreview.review.card import question_context, ticks_of
+from synthreview.review.examples import examples_for
 from synthreview.review.forms import DecisionForm
 from synthreview.review.models import Decision, GoldImage, ImageReview, Purpose
 from synthreview.review.reasons import reasons_for
@@ -86,6 +87,7 @@ def adjudicate(request: HttpRequest, slug: str) -> HttpResponse:
             "ticks": ticks_of(image),
             "reasons": reasons_for(image.technique),
             "sources": sources_of(image),
+            "examples": examples_for(image.label_class_id, beside=image.pk),
         }
     return render(request, "review/adjudicate.html", context)
 

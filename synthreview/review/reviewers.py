@@ -39,6 +39,8 @@ from synthreview.review.models import (
 )
 
 WINDOW = 20  # looks at known answers
+AGREEMENT_WINDOW = 200  # decisions
+AGREEMENT_MINIMUM = 10  # pairs of looks
 DRIFTS_BELOW = 0.01
 ENOUGH_IMAGES = 20  # with several looks, before Dawid and Skene say anything
 
@@ -124,6 +126,31 @@ def review_stats(dataset: Dataset) -> ReviewStats:
             if (rated[:, one] & rated[:, other]).any()
         },
     )
+
+
+def own_agreement(*, dataset: Dataset, reviewer: User) -> Share | None:
+    """Return how often a person's last verdicts were as those of others who judged the same.
+
+    None before there are enough to speak of. At most two queries, of the same cost at any size:
+    a page asks each minute. None of them where each image gets one look.
+    """
+    if dataset.policy.reviews_per_image < 2:
+        return None
+    looks = Decision.objects.filter(
+        dataset=dataset,
+        purpose=Purpose.LOOK,
+        verdict__in=FINAL_VERDICTS,
+        superseded_by__isnull=True,
+    )
+    mine = looks.filter(reviewer=reviewer).order_by("-pk").values_list("image", "round", "verdict")
+    said = {(image, turn): verdict for image, turn, verdict in mine[:AGREEMENT_WINDOW]}
+    others = looks.filter(image__in={image for image, _ in said}).exclude(reviewer=reviewer)
+    pairs = [
+        said[image, turn] == verdict
+        for image, turn, verdict in others.order_by().values_list("image", "round", "verdict")
+        if (image, turn) in said
+    ]
+    return share(sum(pairs), len(pairs)) if len(pairs) >= AGREEMENT_MINIMUM else None
 
 
 def _ratings(dataset: Dataset, users: list[User]) -> FloatArray:

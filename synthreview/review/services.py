@@ -429,6 +429,13 @@ def last_decisions(*, dataset: Dataset, reviewer: User, limit: int = 8) -> Query
     return own.select_related("image__label_class", "image__review__score")[:limit]
 
 
+def recent_prompts(*, dataset: Dataset, reviewer: User, limit: int = 24) -> list[int]:
+    """Return the prompts of the reviewer's latest standing decisions."""
+    last = last_decisions(dataset=dataset, reviewer=reviewer, limit=limit)
+    prompts = last.select_related(None).values_list("image__prompt", flat=True)
+    return list({prompt for prompt in prompts if prompt is not None})
+
+
 @dataclass(frozen=True, slots=True)
 class Progress:
     """How a reviewer's day goes; `per_hour` is None before there is a pace to speak of."""

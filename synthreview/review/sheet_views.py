@@ -17,6 +17,7 @@ from synthreview.catalog.permissions import Action
 from synthreview.prompting.techniques import TECHNIQUES
 from synthreview.review import queue, services
 from synthreview.review.card import empty_context, question_context, strip_context
+from synthreview.review.examples import examples_for
 from synthreview.review.forms import BestForm, GridForm, SheetForm, first_error
 from synthreview.review.hand import waiting_kinds
 from synthreview.review.key_views import keys_context
@@ -160,6 +161,7 @@ def _sheet_context(
         | question_context(image)
         | {
             "label_class": image.label_class,
+            "examples": examples_for(image.label_class_id),
             "caption": image.caption,
             "technique": TECHNIQUES[image.technique],
             "reasons": reasons_for(image.technique),

@@ -47,8 +47,3 @@ def siblings_of(image: GeneratedImage, *, limit: int = SIBLINGS_SHOWN) -> list[G
         related |= Q(prompt=image.prompt_id)
     others = GeneratedImage.objects.filter(related, dataset=image.dataset_id).exclude(pk=image.pk)
     return list(others.order_by("-pk")[:limit])
-
-
-def examples_for(label_class: int) -> list[GeneratedImage]:
-    """Return the good and bad examples of a class's guideline."""
-    return []

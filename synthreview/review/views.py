@@ -23,6 +23,7 @@ from synthreview.catalog.permissions import Action
 from synthreview.generation.models import GeneratedImage
 from synthreview.review import queue, services
 from synthreview.review.card import card_context, said_context, strip_context
+from synthreview.review.examples import examples_for
 from synthreview.review.forms import (
     ChangeForm,
     DecisionForm,
@@ -36,7 +37,9 @@ from synthreview.review.hand import deal, let_go
 from synthreview.review.key_views import keys_context
 from synthreview.review.keys import Mode
 from synthreview.review.models import Decision
-from synthreview.review.sources import examples_for, siblings_of
+from synthreview.review.putting_aside import suspicious_prompts
+from synthreview.review.reviewers import own_agreement
+from synthreview.review.sources import siblings_of
 
 if TYPE_CHECKING:
     from synthreview.accounts.models import User
@@ -172,6 +175,9 @@ def heartbeat(request: HttpRequest, slug: str) -> HttpResponse:
     tokens = form.cleaned_data["tokens"] if form.is_valid() else []
     kept = queue.renew_leases(dataset=dataset, reviewer=reviewer, tokens=tokens)
     context |= progress_context(dataset, reviewer)
+    if context["can"][Action.CURATE]:
+        recent = services.recent_prompts(dataset=dataset, reviewer=reviewer)
+        context["wrong"] = suspicious_prompts(dataset, among=recent)[:1]
     context["lost"] = [token for token in tokens if token not in kept]
     return render(request, "review/_progress.html", context)
 
@@ -191,7 +197,10 @@ def beside(request: HttpRequest, slug: str, pk: int) -> HttpResponse:
     """Examples of the guideline, and the siblings of an image: asked for once it is in sight."""
     dataset, context = open_dataset(request, slug, Action.REVIEW)
     image = get_object_or_404(GeneratedImage, pk=pk, dataset=dataset)
-    context |= {"examples": examples_for(image.label_class_id), "siblings": siblings_of(image)}
+    context |= {
+        "examples": examples_for(image.label_class_id, beside=image.pk),
+        "siblings": siblings_of(image),
+    }
     response = render(request, "review/_beside.html", context)
     response["Cache-Control"] = "private, max-age=300"
     return response
@@ -233,4 +242,10 @@ def progress_context(dataset: Dataset, reviewer: User, *, held: int = 0) -> dict
     minutes = None
     if progress.per_hour and not counts.is_more:
         minutes = max(1, round(60 * counts.waiting / progress.per_hour))
-    return {"progress": progress, "counts": counts, "held": held, "minutes_left": minutes}
+    return {
+        "progress": progress,
+        "counts": counts,
+        "held": held,
+        "minutes_left": minutes,
+        "agreement": own_agreement(dataset=dataset, reviewer=reviewer),
+    }

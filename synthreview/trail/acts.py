@@ -64,6 +64,8 @@ class Act(models.TextChoices):
     ASIDE_BACK = "aside.back", "brought images back"
     GOLD_CHOSEN = "gold.chosen", "chose known answers"
     GOLD_RETIRED = "gold.retired", "retired known answers"
+    EXAMPLE_SET = "example.set", "put beside the guideline the"
+    EXAMPLE_REMOVED = "example.removed", "took from beside the guideline the"
     RANKING_ASKED = "ranking.asked", "asked for a ranking"
     REPLAY_ASKED = "replay.asked", "asked for a replay"
     SIGNED = "dataset.signed", "signed for the images of"

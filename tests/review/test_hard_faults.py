@@ -9,6 +9,7 @@ from django.db import IntegrityError, connection, transaction
 from django.test.utils import CaptureQueriesContext
 
 from synthreview.generation.models import GeneratedImage
+from synthreview.prompting.models import Prompt
 from synthreview.review.certifying import certificate_of, start_certification
 from synthreview.review.hard_faults import FaultFinder
 from synthreview.review.models import (
@@ -18,11 +19,20 @@ from synthreview.review.models import (
     PutAside,
     ReviewSlot,
     SlotState,
+    Verdict,
 )
 from synthreview.review.putting_aside import take_back
 from synthreview.review.queue import claim_next
 from synthreview.scoring.models import UNREADABLE, Score
-from tests.factories import make_call, make_dataset, make_version
+from tests.factories import (
+    make_call,
+    make_dataset,
+    make_decision,
+    make_image,
+    make_prompt,
+    make_review,
+    make_version,
+)
 from tests.people import People, make_people
 from tests.review.ranking.rows import make_queue
 
@@ -192,3 +202,54 @@ def test_the_page_costs_the_same_for_few_and_many(people: People) -> None:
             client.get(PAGE)
         counts.append(len(queries))
     assert counts[0] == counts[1]
+
+
+# --- Whole prompts ----------------------------------------------------------------------
+
+
+def prompt_gone_wrong(people: People, *, rejected: int = 5, unseen: int = 2) -> Prompt:
+    prompt = make_prompt(people.dataset.classes.get(name="car"))
+    curator = people.users["curator"]
+    for _ in range(rejected):
+        make_decision(make_image(prompt=prompt), curator, Verdict.REJECT)
+    for _ in range(unseen):
+        make_review(make_image(prompt=prompt))
+    return prompt
+
+
+def test_the_rest_of_a_prompt_that_goes_wrong_leaves_at_one_click(people: People) -> None:
+    prompt = prompt_gone_wrong(people)
+    make_queue(people.dataset, [0.5])
+    client = people.client("curator")
+    page = client.get(PAGE).content.decode()
+    assert "5 of 5 of this prompt were rejected, and 2 wait unseen." in page
+
+    done = client.post(f"{PAGE}prompt/{prompt.pk}", follow=True).content.decode()
+    assert "2 images are set aside unseen" in done
+    assert "Set the rest aside?" not in done
+    left = ImageReview.objects.filter(state=ImageState.REMOVED)
+    assert set(left.values_list("image__prompt", flat=True)) == {prompt.pk}
+    again = client.post(f"{PAGE}prompt/{prompt.pk}", follow=True).content.decode()
+    assert "Nothing is left of this prompt" in again
+
+
+def test_prompts_that_go_wrong_cost_the_same_for_few_and_many(people: People) -> None:
+    client = people.client("curator")
+    counts = []
+    for count in (1, 3):
+        for _ in range(count):
+            prompt_gone_wrong(people)
+        with CaptureQueriesContext(connection) as queries:
+            client.get(PAGE)
+        counts.append(len(queries))
+    assert counts[0] == counts[1]
+
+
+@pytest.mark.parametrize(("who", "is_told"), [("curator", True), ("reviewer", False)])
+def test_a_curator_who_reviews_is_told_where_a_prompt_goes_wrong(
+    people: People, who: str, is_told: bool
+) -> None:
+    prompt_gone_wrong(people)
+    client = people.client(who)
+    page = client.post("/d/traffic/review/heartbeat", {}, headers={"HX-Request": "true"})
+    assert ("5 of 5 rejected" in page.content.decode()) == is_told
