@@ -17,6 +17,7 @@ class Mode(StrEnum):
     FOCUS = "focus"
     GRID = "grid"
     COMPARE = "compare"
+    ADJUDICATE = "adjudicate"
 
 
 class Preset(StrEnum):
@@ -30,8 +31,8 @@ PRESETS = {
     Preset.CULLING: "Culling: p, x, u and arrows, as in programs for choosing photographs",
     Preset.NONE: "None: no key does anything, except those that you set below",
 }
-FOCUS, GRID, COMPARE = Mode.FOCUS, Mode.GRID, Mode.COMPARE
-EVERYWHERE = (FOCUS, GRID, COMPARE)
+FOCUS, GRID, COMPARE, ADJUDICATE = Mode
+EVERYWHERE = tuple(Mode)
 ARROWS = ("arrowleft", "arrowup", "arrowright", "arrowdown")
 TICK_KEYS = ("q", "w", "e", "r", "t")
 CHOOSE_KEYS = ("1", "2", "3", "4", "5", "6")
@@ -119,12 +120,19 @@ KEYS = (
         CHOOSE_KEYS,
         group="1-6",
     ),
-    KeyAction("approve", "Approve", "The image shows what it should.", (FOCUS,), ("a",), ("p",)),
+    KeyAction(
+        "approve",
+        "Approve",
+        "The image shows what it should.",
+        (FOCUS, ADJUDICATE),
+        ("a",),
+        ("p",),
+    ),
     KeyAction(
         "reject",
         "Reject",
         "The image does not; in compare mode: none of them does.",
-        (FOCUS, COMPARE),
+        (FOCUS, COMPARE, ADJUDICATE),
         ("x",),
         ("x",),
     ),
@@ -132,7 +140,7 @@ KEYS = (
         "reason",
         "Reject for a reason",
         "Rejects for that reason at once; with Shift, ticks it, for several.",
-        (FOCUS, GRID),
+        (FOCUS, GRID, ADJUDICATE),
         REASON_KEYS,
         REASON_KEYS,
         group="0-9",
@@ -141,7 +149,7 @@ KEYS = (
         "tick",
         "Tick what is wrong",
         "Ticks the first, second … of the words that the caption asks for.",
-        (FOCUS,),
+        (FOCUS, ADJUDICATE),
         TICK_KEYS,
         TICK_KEYS,
         group="q w e r t",
@@ -150,7 +158,7 @@ KEYS = (
         "note",
         "Note",
         "Goes to the note, which is sent with your answer.",
-        (FOCUS,),
+        (FOCUS, ADJUDICATE),
         ("n",),
         ("n",),
     ),
@@ -166,7 +174,7 @@ KEYS = (
         "skip",
         "Skip",
         "Leaves the image to others, and to you later.",
-        (FOCUS, COMPARE),
+        (FOCUS, COMPARE, ADJUDICATE),
         (" ",),
         ("arrowright", " "),
     ),
@@ -204,7 +212,12 @@ KEYS = (
         ("s",),
     ),
     KeyAction(
-        "guideline", "Guideline", "Shows or hides the guideline.", EVERYWHERE, ("h",), ("h",)
+        "guideline",
+        "Guideline",
+        "Shows or hides the guideline.",
+        (FOCUS, GRID, COMPARE),
+        ("h",),
+        ("h",),
     ),
     KeyAction(
         "reverse",

@@ -21,6 +21,8 @@ from synthreview.review.agreement import Share
 from synthreview.review.card import question_context, ticks_of
 from synthreview.review.examples import examples_for
 from synthreview.review.forms import DecisionForm
+from synthreview.review.key_views import keys_context
+from synthreview.review.keys import Mode
 from synthreview.review.models import Decision, GoldImage, ImageReview, Purpose
 from synthreview.review.reasons import reasons_for
 from synthreview.review.reviewers import review_stats
@@ -72,6 +74,7 @@ def adjudicate(request: HttpRequest, slug: str) -> HttpResponse:
         _record(request, dataset, person)
         return redirect("adjudicate", dataset.slug)
     card = queue.next_card(dataset=dataset, reviewer=person, adjudicates=True)
+    context |= keys_context(person, Mode.ADJUDICATE)
     context |= {
         "card": card,
         "backlog": adjudication.backlog(dataset, adjudicators_of(dataset)),

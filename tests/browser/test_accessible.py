@@ -12,7 +12,8 @@ from synthreview.accounts.models import User
 from synthreview.export.services import Form
 from synthreview.prompting.models import Tuning, Writing, WritingCall
 from synthreview.review.certifying import start_certification
-from synthreview.review.models import Verdict
+from synthreview.review.examples import make_example
+from synthreview.review.models import ImageState, Verdict
 from synthreview.work.models import WorkState
 from tests.export.frozen import frozen
 from tests.factories import (
@@ -113,6 +114,8 @@ def addresses() -> list[str]:
         make_review(image)
     for verdict in (Verdict.APPROVE, Verdict.REJECT):
         seen = make_reviewed_image(car, admin, verdict)
+        make_example(image=seen, user=admin, note="seen from the side")
+    make_review(make_image(prompt=prompt), ImageState.DISPUTED)
     start_certification(dataset=dataset)
     pages = [reverse(name, args=[dataset.slug]) for name in OF_DATASET]
     pages += [reverse(name) for name in OWN_PAGES]

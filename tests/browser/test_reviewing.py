@@ -438,6 +438,31 @@ def test_siblings_are_compared(review: Page, dataset: Dataset) -> None:
 # --- Without script, without mouse, without sight, on a phone ----------------------------------
 
 
+def test_an_adjudicator_settles_by_keyboard(
+    page: Page, live_site: LiveSite, reviewer: User, dataset: Dataset
+) -> None:
+    dataset.memberships.filter(user=reviewer).update(may_adjudicate=True)
+    for review in ImageReview.objects.all()[:2]:
+        review.state = ImageState.DISPUTED
+        review.save()
+    live_site.sign_in(page, reviewer)
+    page.goto(f"/d/{dataset.slug}/adjudicate/")
+    page.get_by_role("button", name="Keys").wait_for()
+    page.keyboard.press("q")
+    with page.expect_navigation():
+        page.keyboard.press("2")
+    page.get_by_role("button", name="Keys").wait_for()
+    with page.expect_navigation():
+        page.keyboard.press("a")
+    page.get_by_role("heading", name="Nothing waits for you").wait_for()
+    page.get_by_role("button", name="Keys").wait_for()
+    with page.expect_navigation():
+        page.keyboard.press("Backspace")
+    page.get_by_role("heading", name="Your word").wait_for()
+    assert said() == [("reject", ["wrong_attribute"]), ("approve", []), ("withdraw", [])]
+    assert Decision.objects.earliest("pk").wrong_slots == ["colour"]
+
+
 def test_without_scripts_the_buttons_still_decide(
     browser: Browser, live_site: LiveSite, reviewer: User, dataset: Dataset
 ) -> None:

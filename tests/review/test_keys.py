@@ -204,7 +204,11 @@ def test_the_documentation_lists_every_reason() -> None:
 
 @pytest.mark.parametrize(
     ("script", "modes"),
-    [("focus.js", {Mode.FOCUS}), ("sheets.js", {Mode.GRID, Mode.COMPARE})],
+    [
+        ("focus.js", {Mode.FOCUS}),
+        ("sheets.js", {Mode.GRID, Mode.COMPARE}),
+        ("adjudicate.js", {Mode.ADJUDICATE}),
+    ],
 )
 def test_the_scripts_do_every_action(script: str, modes: set[Mode]) -> None:
     source = (SCRIPTS / "review" / script).read_text(encoding="utf-8")
