@@ -13,12 +13,12 @@ from synthreview.catalog.models import AxisValue, Dataset, LabelClass
 from synthreview.generation.models import Run
 from synthreview.prompting.prompt_files import SLOT_NAME
 from synthreview.prompting.techniques import TECHNIQUE_CHOICES
-from synthreview.review.models import ImageState
+from synthreview.review.models import ImageReview, ImageState
 from synthreview.scoring.probe_models import ProbeGroup
 from synthreview.scoring.probing import showing
 from synthreview.scoring.services import fooled
 
-WAITING = "waiting"
+WAITING, OLDER = "waiting", "older"
 FOOLED, HELD = "fooled", "held"
 
 
@@ -41,6 +41,7 @@ class ImageFilterForm(forms.Form):
             ("", "Any state"),
             (WAITING, "Waiting for a score"),
             *((state.value, str(state.label).capitalize()) for state in ImageState),
+            (OLDER, "Judged by an older guideline"),
         ],
     )
     run = forms.ModelChoiceField(
@@ -86,6 +87,9 @@ class ImageFilterForm(forms.Form):
         shows = cleaned.pop("shows", None)
         if state == WAITING:
             cleaned["review__isnull"] = True
+        elif state == OLDER:
+            reviews = ImageReview.objects.filter(dataset=self._dataset)
+            cleaned["review__in"] = reviews.judged_by_older_guideline()
         elif state:
             cleaned["review__state"] = state
         axis, value = cleaned.pop("axis", ""), cleaned.pop("value", "")

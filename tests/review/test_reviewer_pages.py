@@ -140,11 +140,13 @@ def test_one_foreign_image_among_known_answers_changes_nothing(
 
 
 def test_a_changed_guideline_is_told_and_asked_again(people: People) -> None:
-    make_reviewed_image(people.label_class, people.users["curator"])
+    seen = make_reviewed_image(people.label_class, people.users["curator"])
     people.label_class.guideline_version += 1
     people.dataset.classes.update(guideline_version=2)
     client = people.client("curator")
     assert "a guideline that has changed" in client.get("/d/traffic/reviewers/").content.decode()
+    listed = client.get("/d/traffic/images/", {"state": "older"}).context["images"]
+    assert [image.pk for image in listed] == [seen.pk]
     client.post("/d/traffic/reviewers/round")
     assert ImageReview.objects.get().state == "pending"
     assert "has changed since" not in client.get("/d/traffic/reviewers/").content.decode()
