@@ -11,7 +11,6 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from urllib.error import URLError
 from urllib.request import urlopen
 
 from playwright.sync_api import Page, sync_playwright
@@ -64,7 +63,7 @@ def wait_for(url: str) -> None:
     for _ in range(100):
         try:
             urlopen(url, timeout=2).close()
-        except URLError:
+        except OSError:
             time.sleep(0.1)
         else:
             return
