@@ -1,14 +1,15 @@
 """What review is worth: an evaluation in the drawn world, where what was really drawn is known.
 
-    make bench-evaluation                        minutes on two quiet cores
-    make bench-evaluation ARGS="--spread"        real training images from everywhere
+    make bench-evaluation                            both worlds, the linear probe
+    make bench-evaluation ARGS="--learner network"   the small network; repeat it for both
     python -m benchmarks.evaluation_gain --help
 
 Everything goes through the product: captions, a run of the embedded generator, the embedded CLIP,
 the review queue, and an evaluation. The "real" images are drawn by the same generator with other
 seeds, in places that no caption names, and then photographed: turned, cut, lit, tinted, blurred,
-with grain and as JPEG. The few of each class that are for training were all taken in one place, as
-such pictures often are; those for testing come from everywhere.
+with grain and as JPEG. Those for testing come from everywhere. The few of each class that are for
+training were all taken in one place, as such pictures often are; in the second world, where the
+gain is smaller, they too come from everywhere.
 
 Half of the captions name two things, "A dog beside a car" for the class car. The generator draws
 the first alone, each time: the kind of mistake that real generators make, and that no majority
@@ -16,7 +17,7 @@ evens out (it is another class, and always the same one). Besides it errs at ran
 does. The reviewer knows what was drawn, is wrong on one image in fifty, and approves what shows
 the class.
 
-Prints the report of `manage.py evaluate`, then the three differences that it was made for.
+Prints for each world the tables of docs/evaluation.md, then the differences that it was made for.
 """
 
 from __future__ import annotations
@@ -29,8 +30,8 @@ import random
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -74,6 +75,10 @@ class World:
     styles: tuple[str, ...] = STYLES
     is_spread: bool = False
     seed: int = 1
+
+    @property
+    def title(self) -> str:
+        return "Real images from " + ("everywhere" if self.is_spread else "one place")
 
 
 # --- Real images ----------------------------------------------------------------------
@@ -197,12 +202,13 @@ def judge(dataset: Dataset, reviewer: User, world: World) -> None:
     from synthreview.review.queue import next_card
     from synthreview.review.services import record_decision
 
-    rng = random.Random(f"review/{world.seed}")
-    truth = dict(ImageTruth.objects.values_list("image", "facts"))
+    rows = ImageTruth.objects.filter(image__dataset=dataset)
+    truth = dict(rows.values_list("image", "facts"))
     while card := next_card(dataset=dataset, reviewer=reviewer):
         shown = truth[card.slot.image.pk]["drawn"]
         is_right = shown["object"] == card.slot.image.label_class.name and not shown["unreadable"]
-        if rng.random() < SLIPS:
+        # By the image, not by its turn: what the queue draws by lot changes no figure.
+        if random.Random(f"review/{world.seed}/{card.slot.image.sha256}").random() < SLIPS:
             is_right = not is_right
         record_decision(
             dataset=dataset,
@@ -220,8 +226,8 @@ def make_dataset(world: World) -> tuple[Dataset, User]:
     from synthreview.accounts.models import User
     from synthreview.catalog.services import add_class, create_dataset
 
-    reviewer = User.objects.create_user("reviewer")
-    dataset = create_dataset(name="Gain", created_by=reviewer)
+    reviewer, _ = User.objects.get_or_create(username="reviewer")
+    dataset = create_dataset(name=world.title, created_by=reviewer)
     for name in world.classes:
         add_class(dataset=dataset, name=name)
     return dataset, reviewer
@@ -240,7 +246,7 @@ def evaluate(dataset: Dataset, learners: list[str], seeds: int) -> Evaluation:
     return found
 
 
-def in_words(found: dict[str, Any]) -> list[str]:
+def differences(found: dict[str, Any]) -> list[str]:
     """Return the differences that the world was made for, of one learner's figures."""
     arms = {arm["name"]: arm for arm in found["arms"]}
     shown = {
@@ -248,10 +254,26 @@ def in_words(found: dict[str, Any]) -> list[str]:
         "real and unreviewed against real only": arms["unreviewed"]["against_real"],
         "approved against unreviewed": found["review"]["difference"],
     }
-    return [
-        f"  {words:<40}{100 * value:+6.1f} points ({100 * low:+.1f} to {100 * high:+.1f})"
-        for words, (value, low, high) in shown.items()
+    return [f"  {words:<40}{in_points(value)} points" for words, value in shown.items()]
+
+
+def table(found: dict[str, Any]) -> list[str]:
+    """Return one learner's arms as the rows of a table in Markdown."""
+    lines = [
+        "| trained on | images | right (95 % interval) | against real only, in points |",
+        "|---|---:|---:|---:|",
     ]
+    for arm in found["arms"]:
+        value, low, high = (100 * number for number in arm["accuracy"])
+        gain = in_points(arm["against_real"]) if arm["against_real"] else ""
+        right = f"{value:.1f} % ({low:.1f} to {high:.1f})"
+        lines.append(f"| {arm['title']} | {arm['train']} | {right} | {gain} |")
+    return lines
+
+
+def in_points(difference: Sequence[float]) -> str:
+    value, low, high = (100 * number for number in difference)
+    return f"{value:+.1f} ({low:+.1f} to {high:+.1f})"
 
 
 def measured(
@@ -274,11 +296,8 @@ def measured(
     return evaluate(dataset, learners, seeds)
 
 
-def run(world: World, asked: argparse.Namespace) -> None:
-    """Do all of it on an empty database, and print what was found."""
-    from django.core.management import call_command
-
-    from synthreview.evaluation.management.commands.evaluate import in_words as report_in_words
+def run(world: World, asked: argparse.Namespace) -> dict[str, Any]:
+    """Do all of it, print what was found, and return the whole report."""
     from synthreview.evaluation.services import report_of
 
     began = time.monotonic()
@@ -286,15 +305,17 @@ def run(world: World, asked: argparse.Namespace) -> None:
     def say(what: str) -> None:
         print(f"{time.monotonic() - began:6.0f} s  {what}", file=sys.stderr, flush=True)
 
-    call_command("migrate", verbosity=0, interactive=False)
     report = report_of(measured(world, asked.learner or ["probe"], asked.seeds, say))
     say("evaluated")
-    print(report_in_words(report))
+    counts = report["counts"]
+    print(
+        f"{world.title}: {counts['drawn']} drawn, {counts['approved']} approved, "
+        f"{counts['test']} test images, {asked.seeds} seeds"
+    )
     for one in report["result"]["learners"].values():
-        print(f"\n{one['title']}. {one['words']}")
-        print("\n".join(in_words(one)))
-    if asked.out:
-        asked.out.write_text(json.dumps(report, indent=1, ensure_ascii=False))
+        lines = [f"{one['title']}. {one['sentence']}", "", *table(one), "", *differences(one)]
+        print("\n" + "\n".join(lines) + "\n", flush=True)
+    return report
 
 
 def main() -> None:
@@ -304,10 +325,15 @@ def main() -> None:
         parser.add_argument(f"--{name}", type=int, default=getattr(usual, name))
     parser.add_argument("--misread", type=float, default=usual.misread)
     parser.add_argument("--classes", type=int, default=len(CLASSES))
-    parser.add_argument("--spread", action="store_true", help="real images from everywhere")
+    parser.add_argument(
+        "--worlds",
+        choices=("narrow", "spread", "both"),
+        default="both",
+        help="real training images from one place, from everywhere, or one after the other",
+    )
     parser.add_argument("--learner", action="append", help="repeatable: probe (usual), network")
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--out", type=Path, help="the whole report, as JSON")
+    parser.add_argument("--out", type=Path, help="the whole reports, as JSON")
     parser.add_argument("--data", help="an empty folder for the data, which then stays")
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
@@ -319,8 +345,10 @@ def main() -> None:
             "SYNTHREVIEW_LOG_LEVEL": "ERROR",
         }
         import django
+        from django.core.management import call_command
 
         django.setup()
+        call_command("migrate", verbosity=0, interactive=False)
         world = World(
             classes=CLASSES[: asked.classes],
             real=asked.real,
@@ -328,9 +356,12 @@ def main() -> None:
             drawn=asked.drawn,
             misread=asked.misread,
             seed=asked.seed,
-            is_spread=asked.spread,
         )
-        run(world, asked)
+        worlds = {"narrow": world, "spread": replace(world, is_spread=True)}
+        wanted = [worlds[asked.worlds]] if asked.worlds in worlds else list(worlds.values())
+        reports = {one.title: run(one, asked) for one in wanted}
+        if asked.out:
+            asked.out.write_text(json.dumps(reports, indent=1, ensure_ascii=False))
 
 
 if __name__ == "__main__":

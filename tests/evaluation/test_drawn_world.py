@@ -21,11 +21,11 @@ def test_approved_images_gain_and_unreviewed_ones_lose(monkeypatch: pytest.Monke
         monkeypatch.setattr(module, "enqueue_on_commit", lambda rows: None)
     # Robustness has tests of its own; without it a third of the pictures is looked at.
     monkeypatch.setattr(jobs, "views_of", lambda test, names: {PLAIN: [View()] * len(test)})
-    world = World(classes=CLASSES[:4], real=3, test=18, drawn=20)
+    world = World(classes=CLASSES[:4], real=3, test=14, drawn=16)
     found = measured(world, ["probe"], seeds=2, say=lambda what: None)
     probe: dict[str, Any] = found.result["learners"]["probe"]
     arms = {arm["name"]: arm for arm in probe["arms"]}
-    assert 0 < found.counts["approved"] < found.counts["drawn"] == 80
+    assert 0 < found.counts["approved"] < found.counts["drawn"] == 64
     assert probe["verdict"] == "helps"
     assert probe["gain"][1] > 0  # the low end of its interval
     assert arms["unreviewed"]["against_real"][2] < 0  # the high end: worse than no synthetic image
