@@ -207,13 +207,12 @@ import hashlib, os, uuid
 from django.conf import settings
 from synthreview.accounts.models import User
 from synthreview.catalog.storage import blobs
-from synthreview.export.models import Fingerprint
 from synthreview.generation.models import GeneratedImage
 from synthreview.review.models import Decision, ImageReview, ReviewSlot
+from synthreview.scoring.models import Lookalike
 count, size = {count}, {size}
 user = User.objects.first()
 images = list(GeneratedImage.objects.order_by("-pk")[:count])
-prints = []
 for image in images:
     data = os.urandom(size)
     image.sha256, image.byte_count = hashlib.sha256(data).hexdigest(), size
@@ -221,13 +220,11 @@ for image in images:
     path = blobs().path(image.sha256)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(data)
-    prints.append(Fingerprint(
-        sha256=image.sha256, bits=int.from_bytes(os.urandom(8), "big", signed=True)))
-done = {{image.pk for image in images}}
-prints += [
-    Fingerprint(sha256=sha256, bits=int.from_bytes(os.urandom(8), "big", signed=True))
-    for pk, sha256 in GeneratedImage.objects.values_list("pk", "sha256") if pk not in done]
-Fingerprint.objects.bulk_create(prints, batch_size=500)
+# Every image was compared when it came, and is like no other.
+Lookalike.objects.bulk_create([
+    Lookalike(dataset_id=dataset, image_id=pk, kind="none",
+              hash=int.from_bytes(os.urandom(8), "big", signed=True))
+    for pk, dataset in GeneratedImage.objects.values_list("pk", "dataset")], batch_size=500)
 GeneratedImage.objects.bulk_update(images, ["sha256", "byte_count", "generator"], batch_size=500)
 slots = {{slot.image_id: slot for slot in ReviewSlot.objects.filter(image__in=images)}}
 decisions = Decision.objects.bulk_create([
