@@ -70,4 +70,6 @@ def examples_for(label_class: int, *, beside: int | None = None) -> list[Guideli
         is_good=False, image__review__state=ImageState.REJECTED
     )
     found = GuidelineExample.objects.filter(standing, label_class=label_class)
-    return list(found.exclude(image=beside).order_by("-is_good", "pk"))
+    if beside is not None:
+        found = found.exclude(image=beside)
+    return list(found.order_by("-is_good", "pk"))
