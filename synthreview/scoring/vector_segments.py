@@ -75,8 +75,7 @@ def nearest(
 
 def _cosines(one: Vectors, vectors: Vectors) -> npt.NDArray[np.float64]:
     """Return (N,) cosines of (D,) and (N, D) vectors of length 1."""
-    cosines: npt.NDArray[np.float64] = np.asarray(numkong.cdist(one[None], vectors, metric="inner"))
-    return cosines[0]
+    return np.asarray(numkong.cdist(one[None], vectors, metric="inner"), dtype=np.float64).ravel()
 
 
 def _largest(values: npt.NDArray[np.float64], count: int) -> npt.NDArray[np.intp]:
