@@ -31,6 +31,7 @@ from synthreview.lib.outcomes import (
 )
 from synthreview.spending import gates, spool
 from synthreview.spending.flushing import flushed
+from synthreview.spending.models import ServiceGate
 from synthreview.work.models import WorkState
 from synthreview.work.services import enqueue_on_commit
 
@@ -71,10 +72,8 @@ def _send(batch: CallBatch, token: uuid.UUID, chosen: Batching) -> None:
     """Put the batch and its calls on record as sent, then send it."""
     service = service_of(batch.run.generator)
     if gate := gates.gate_of(service):
-        wait_s = gates.PERSON_S
-        if gate.closed_until and not gate.needs_person:
-            wait_s = max(1.0, (gate.closed_until - timezone.now()).total_seconds())
-        _put_off(batch, token, wait_s, gate.reason)
+        gate, now = ServiceGate.objects.at_this_moment(gate.pk)
+        _put_off(batch, token, max(1.0, gates.shut_s(gate, now)), gate.reason)
         return
     with flushed(if_paid=True), transaction.atomic():
         if not CallBatch.objects.held(batch.pk, token).update(sent_at=Now()):

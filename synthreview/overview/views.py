@@ -21,7 +21,7 @@ from synthreview.overview.lineage import ancestors, children
 from synthreview.overview.numbers import dataset_lines, overview_of
 from synthreview.overview.probes import floor_alarms
 from synthreview.review.assignment import judges_blindly, may_see_verdicts
-from synthreview.review.models import Decision, ImageReview, ImageState
+from synthreview.review.models import DECIDED_STATES, Decision, ImageReview, ImageState
 from synthreview.review.reasons import REASONS
 from synthreview.scoring.lookalikes import lookalikes_of
 from synthreview.scoring.services import (
@@ -35,7 +35,6 @@ from synthreview.scoring.services import (
 SHOWN = 12
 PAGE = 60
 LOOKALIKES = 8
-EXAMPLES = (ImageState.APPROVED, ImageState.REJECTED)  # what may stand beside a guideline
 
 
 @require_GET
@@ -139,7 +138,7 @@ def image(request: HttpRequest, pk: int) -> HttpResponse:
         "children": children(found),
         "lookalikes": lookalikes_of(found, LOOKALIKES),
         "example": getattr(found, "example", None),
-        "example_states": EXAMPLES,
+        "example_states": DECIDED_STATES,
     }
     if not is_hidden:
         context |= _score_of(found) | {"misreading": misreading_of(found)}

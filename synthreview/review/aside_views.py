@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
@@ -43,25 +45,24 @@ def set_aside(request: HttpRequest, slug: str) -> HttpResponse:
 
 def _rejected_of(tallies: list[PromptTally]) -> dict[int, list[GeneratedImage]]:
     """Return a few rejected images of each prompt, newest first; one query."""
-    shown: dict[int, list[GeneratedImage]] = {}
     rejected = GeneratedImage.objects.filter(
         prompt__in=[tally.prompt.pk for tally in tallies], review__state=ImageState.REJECTED
     )
-    for image, prompt in rejected.order_by("-pk").values_list("pk", "prompt")[:LOOKED_AT]:
-        own = shown.setdefault(prompt, [])
-        if len(own) < THUMBS:
-            own.append(GeneratedImage(pk=image))
-    return shown
+    return _few(rejected.order_by("-pk").values_list("prompt", "pk")[:LOOKED_AT])
 
 
 def _thumbs(events: list[PutAside]) -> dict[int, list[GeneratedImage]]:
     """Return a few images of each event; one query."""
-    shown: dict[int, list[GeneratedImage]] = {}
     reviews = ImageReview.objects.filter(put_aside__in=[event.pk for event in events])
-    for image, event in reviews.order_by("-put_aside", "image").values_list("image", "put_aside")[
-        :LOOKED_AT
-    ]:
-        own = shown.setdefault(event, [])
+    ordered = reviews.order_by("-put_aside", "image")
+    return _few(ordered.values_list("put_aside", "image")[:LOOKED_AT])
+
+
+def _few(pairs: Iterable[tuple[int, int]]) -> dict[int, list[GeneratedImage]]:
+    """Return the first images of each key, for their thumbnails."""
+    shown: dict[int, list[GeneratedImage]] = {}
+    for key, image in pairs:
+        own = shown.setdefault(key, [])
         if len(own) < THUMBS:
             own.append(GeneratedImage(pk=image))
     return shown

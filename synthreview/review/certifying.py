@@ -39,6 +39,7 @@ from synthreview.review.cohorts import (
 )
 from synthreview.review.intake import ask_again
 from synthreview.review.models import (
+    DECIDED_STATES,
     Certification,
     Cohort,
     Decision,
@@ -59,7 +60,6 @@ __all__ = [
     "waiting_outside",
 ]
 
-FINAL = {ImageState.APPROVED, ImageState.REJECTED}
 HISTORY_POINTS = 24
 ENOUGH_AUDITS = 20  # before a class or technique gets a bound of its own
 MORE_AUDITS = 50
@@ -141,7 +141,7 @@ def events_of(certification: Certification) -> list[Event]:
 
 
 def _look(stream: str, state: str) -> Look | None:
-    return Look(Stream(stream), state == ImageState.REJECTED) if state in FINAL else None
+    return Look(Stream(stream), state == ImageState.REJECTED) if state in DECIDED_STATES else None
 
 
 def counted(events: Sequence[Event]) -> list[Event]:

@@ -11,7 +11,13 @@ from django.db.models import Q
 
 from synthreview.accounts.models import User
 from synthreview.generation.models import GeneratedImage
-from synthreview.review.models import GoldImage, GuidelineExample, ImageReview, ImageState
+from synthreview.review.models import (
+    DECIDED_STATES,
+    GoldImage,
+    GuidelineExample,
+    ImageReview,
+    ImageState,
+)
 from synthreview.trail.acts import Act
 from synthreview.trail.services import facts, record
 
@@ -29,8 +35,7 @@ def make_example(*, image: GeneratedImage, user: User, note: str = "") -> Guidel
     Approved it is a good example, rejected a bad one. Raises ExampleError where it is neither,
     is a known answer, or the class has enough.
     """
-    decided = (ImageState.APPROVED, ImageState.REJECTED)
-    review = ImageReview.objects.filter(image=image, state__in=decided).first()
+    review = ImageReview.objects.filter(image=image, state__in=DECIDED_STATES).first()
     if review is None:
         raise ExampleError("Only an image that is approved or rejected can be an example.")
     if GoldImage.objects.filter(image=image, is_retired=False).exists():

@@ -14,7 +14,7 @@ import numpy as np
 from synthreview.catalog.models import Dataset, LabelClass
 from synthreview.prompting.techniques import TECHNIQUES
 from synthreview.review.certificate import Stream
-from synthreview.review.models import ImageReview, ImageState, ReviewSlot
+from synthreview.review.models import DECIDED_STATES, ImageReview, ImageState, ReviewSlot
 from synthreview.review.ranking.judging import Auroc, Bin, auroc, reliability
 from synthreview.review.ranking.table import BoolArray, FloatArray
 from synthreview.review.ranking_models import Ranking
@@ -101,8 +101,8 @@ def _by_lot(dataset: Dataset) -> set[int]:
 
 
 def _decided(dataset: Dataset, version: ScorerVersion, lots: set[int]) -> _Decided:
-    states = (ImageState.APPROVED, ImageState.REJECTED)
-    latest = ImageReview.objects.filter(dataset=dataset, state__in=states).order_by("-image")
+    reviews = ImageReview.objects.filter(dataset=dataset, state__in=DECIDED_STATES)
+    latest = reviews.order_by("-image")
     rows = list(
         Score.objects.filter(
             version=version, applies=True, image__in=latest.values("image")[:LATEST]

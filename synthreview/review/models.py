@@ -43,6 +43,9 @@ class ImageState(models.TextChoices):
     REMOVED = "removed", "put aside unseen"
 
 
+DECIDED_STATES = (ImageState.APPROVED, ImageState.REJECTED)
+
+
 class Purpose(models.TextChoices):
     """Why somebody looks: to judge, to settle what others judged, or at a known answer."""
 

@@ -20,6 +20,7 @@ from synthreview.generation.models import GeneratedImage
 from synthreview.prompting.models import Prompt
 from synthreview.review.cohorts import depart
 from synthreview.review.models import (
+    DECIDED_STATES,
     AsideKind,
     Decision,
     ImageReview,
@@ -83,7 +84,7 @@ def tally_of(prompt: Prompt) -> PromptTally:
     """Return what putting the rest of the prompt aside would mean; two queries."""
     counts = ImageReview.objects.filter(image__prompt=prompt).aggregate(
         rejected=Count("pk", filter=Q(state=ImageState.REJECTED)),
-        decided=Count("pk", filter=Q(state__in=[ImageState.APPROVED, ImageState.REJECTED])),
+        decided=Count("pk", filter=Q(state__in=DECIDED_STATES)),
     )
     return PromptTally(prompt, counts["decided"], counts["rejected"], unseen_of(prompt).count())
 
@@ -102,7 +103,7 @@ def suspicious_prompts(
         reviews.order_by()
         .values("image__prompt")
         .annotate(
-            decided=Count("pk", filter=Q(state__in=[ImageState.APPROVED, ImageState.REJECTED])),
+            decided=Count("pk", filter=Q(state__in=DECIDED_STATES)),
             rejected=Count("pk", filter=Q(state=ImageState.REJECTED)),
             pending=Count("pk", filter=Q(state=ImageState.PENDING)),
         )

@@ -71,12 +71,19 @@ def claim(row: PaidWork, *, lease_s: int) -> Passed | None:
     return Passed(token, had_failures=gate.failures_in_a_row > 0)
 
 
-def _wait_s(gate: ServiceGate, row: PaidWork, now: dt.datetime) -> float:
-    """Return for how long the service is to be left alone; 0: it may be called."""
+def shut_s(gate: ServiceGate, now: dt.datetime) -> float:
+    """Return for how long the gate stays shut, limits aside; 0: it is open."""
     if gate.needs_person:
         return PERSON_S
     if gate.closed_until and gate.closed_until > now:
         return (gate.closed_until - now).total_seconds()
+    return 0.0
+
+
+def _wait_s(gate: ServiceGate, row: PaidWork, now: dt.datetime) -> float:
+    """Return for how long the service is to be left alone; 0: it may be called."""
+    if shut := shut_s(gate, now):
+        return shut
     limits = row.limits
     if limits.per_minute is not None and gate.window_started_at is not None:
         ends = gate.window_started_at + MINUTE
