@@ -22,7 +22,7 @@ from tests.people import People, make_people
 PROMPTS = "/api/datasets/traffic/prompts"
 TEXTS = [
     "A car <img src=x onerror=alert(1)>",
-    "A car {{7*7}} {% debug %} ${7*7}",
+    "A car {{1234567*7}} {% debug %} ${1234567*7}",
     "A car javascript:alert(1)",
     "A car \u202egnp.exe",
     "A car \" onmouseover='alert(1)' x=\"",
@@ -51,7 +51,7 @@ def test_hostile_text_is_shown_as_text(people: People, text: str) -> None:
     for page in ("/d/traffic/prompts/", f"/prompts/{added.json()['id']}/edit", "/d/traffic/"):
         html = client.get(page).content.decode()
         assert "<img src=x" not in html
-        assert "49" not in html
+        assert "8641969" not in html  # rendered; long, for a token in the page may hold two digits
         assert "onmouseover='" not in html
         assert 'href="javascript:' not in html
 
