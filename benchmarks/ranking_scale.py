@@ -4,8 +4,8 @@
         [--wait]
 
 Starts a PostgreSQL of its own that flushes every commit, fills it with rows (no pictures), and runs
-the job that the worker runs, twice: from the first order to a learned one, and after 500 more
-decisions. Beside it a reviewer's claim is timed over and over. Filling takes minutes: `--wait` asks
+the job that the worker runs: for images that have all just come, with the first decisions, and
+after 500 more. Beside it another process times a reviewer's claim over and over. Filling takes minutes: `--wait` asks
 for Enter after it, so that the machine can be made quiet for the figures alone.
 """
 
@@ -16,15 +16,18 @@ import os
 import resource
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from multiprocessing import get_context
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
 import numpy as np
+
+CONTEXT = get_context("fork")
 
 
 def main() -> None:
@@ -63,23 +66,22 @@ def measure(images: int, decisions: int, dimensions: int, *, waits: bool) -> Non
 
     call_command("migrate", verbosity=0, interactive=False)
     began = time.monotonic()
-    dataset, reviewer = fill(images, decisions, dimensions)
+    dataset, reviewer = fill(images, dimensions)
     say(f"filled in {time.monotonic() - began:.0f} s")
     if waits:
         input("Enter to measure: ")
-    for number in (1, 2):
-        if number == 2:
-            decide(dataset.pk, reviewer.pk, 500, seed=2)
+    for number, decided in enumerate((0, decisions, 500), start=1):
+        decide(dataset.pk, reviewer.pk, decided, seed=number)
         ranking = Ranking.objects.create(dataset=dataset, number=number, cause=RankingCause.ASKED)
         with Claims(dataset, reviewer) as claims, learning() as took:
             rank(ranking.pk)
         ranking.refresh_from_db()
         memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
         say(
-            f"ranking {number}: {ranking.state} in {ranking.seconds:.1f} s, {ranking.waiting:,} "
-            f"wait, {ranking.moved:,} moved, {sum(took):.1f} s of it learning from "
-            f"{ranking.decisions:,} decisions, peak {memory:.1f} GiB; {claims.told()} "
-            f"{ranking.error}"
+            f"ranking {number}: {ranking.state}, {ranking.get_method_display()}, in "
+            f"{ranking.seconds:.1f} s, {ranking.waiting:,} wait, {ranking.moved:,} moved, "
+            f"{sum(took):.1f} s of it learning from {ranking.decisions:,} decisions "
+            f"({ranking.bad:,} bad), peak {memory:.1f} GiB; {claims.told()} {ranking.error}"
         )
 
 
@@ -106,34 +108,27 @@ def learning() -> Iterator[list[float]]:
 
 
 class Claims:
-    """A reviewer who asks for a card and gives it back, over and over, and how long each took."""
+    """A reviewer who asks for a card and gives it back, over and over, and how long each took.
+
+    In a process of its own, as the web's is: a thread would wait for what Python computes here.
+    """
 
     def __init__(self, dataset: Any, reviewer: Any) -> None:
-        self._dataset, self._reviewer = dataset, reviewer
+        from django.db import connections
+
         self._took: list[float] = []
-        self._is_over = threading.Event()
-        self._thread = threading.Thread(target=self._ask)
+        self._ours, theirs = CONTEXT.Pipe()
+        connections.close_all()  # the fork opens its own
+        self._process = CONTEXT.Process(target=_claim, args=(dataset, reviewer, theirs))
 
     def __enter__(self) -> Claims:
-        self._thread.start()
+        self._process.start()
         return self
 
     def __exit__(self, *args: object) -> None:
-        self._is_over.set()
-        self._thread.join()
-
-    def _ask(self) -> None:
-        from django.db import connection
-
-        from synthreview.review import queue
-
-        while not self._is_over.is_set():
-            began = time.monotonic()
-            queue.claim_next(dataset=self._dataset, reviewer=self._reviewer)
-            self._took.append(time.monotonic() - began)
-            queue.release(dataset=self._dataset, reviewer=self._reviewer)
-            time.sleep(0.05)
-        connection.close()
+        self._ours.send("over")
+        self._took = self._ours.recv()
+        self._process.join()
 
     def told(self) -> str:
         """Say how long the claims took."""
@@ -144,10 +139,22 @@ class Claims:
         )
 
 
+def _claim(dataset: Any, reviewer: Any, asked: Connection) -> None:
+    from synthreview.review import queue
+
+    took = []
+    while not asked.poll(0.05):
+        began = time.monotonic()
+        queue.claim_next(dataset=dataset, reviewer=reviewer)
+        took.append(time.monotonic() - began)
+        queue.release(dataset=dataset, reviewer=reviewer)
+    asked.send(took)
+
+
 # --- Rows -------------------------------------------------------------------------
 
 
-def fill(images: int, decisions: int, dimensions: int) -> tuple[Any, Any]:
+def fill(images: int, dimensions: int) -> tuple[Any, Any]:
     """Make a dataset of 12 classes, 2,000 prompts and `images` scored images that wait."""
     from django.db import connection
 
@@ -190,7 +197,6 @@ def fill(images: int, decisions: int, dimensions: int) -> tuple[Any, Any]:
         for statement in FILL:
             cursor.execute(statement, keys)
     _fill_embeddings(version.pk, images, dimensions)
-    decide(dataset.pk, reviewer.pk, decisions, seed=1)
     with connection.cursor() as cursor:
         cursor.execute("VACUUM ANALYZE")
     dataset.refresh_from_db()
@@ -249,12 +255,16 @@ def decide(dataset: int, reviewer: int, count: int, *, seed: int) -> None:
     with connection.cursor() as cursor:
         cursor.execute("SELECT setseed(%s)", [seed / 10])
         cursor.execute(
-            """WITH chosen AS (
-                SELECT slot.id, slot.image_id, gen_random_uuid() AS token,
-                    CASE WHEN random() < 0.4 - 0.35 * score.value THEN 'reject' ELSE 'approve' END
-                    AS verdict
+            # Drawn first and judged then: PostgreSQL would take one random number for both.
+            """WITH drawn AS MATERIALIZED (
+                SELECT slot.id, slot.image_id, score.value
                 FROM review_reviewslot AS slot JOIN scoring_score AS score USING (image_id)
                 WHERE slot.state = 'waiting' ORDER BY random() LIMIT %(count)s
+            ), chosen AS (
+                SELECT id, image_id, gen_random_uuid() AS token,
+                    CASE WHEN random() < 0.4 - 0.35 * value THEN 'reject' ELSE 'approve' END
+                    AS verdict
+                FROM drawn
             ), said AS (
                 INSERT INTO review_decision (image_id, dataset_id, reviewer_id, verdict, reasons,
                     wrong_slots, note, stream, purpose, surface, round, seconds,

@@ -20,7 +20,7 @@ from synthreview.review.intake import set_priorities
 from synthreview.review.models import Decision, ReviewSlot, SlotState
 from synthreview.review.ranking.judging import auroc, calibration_error, reliability
 from synthreview.review.ranking.model import Decided, Fitted, Ranker
-from synthreview.review.ranking.orders import by_rank, explored, places
+from synthreview.review.ranking.orders import by_rank, explored, places, to_move
 from synthreview.review.ranking.schedule import next_model_at
 from synthreview.review.ranking.table import FloatArray, IntArray
 from synthreview.review.ranking_models import Ranking, RankingMethod
@@ -137,7 +137,7 @@ def order_of(queue: QueuedImages) -> Ordered:
 def changed_places(
     dataset: Dataset, queue: QueuedImages, ordered: Ordered
 ) -> Iterator[dict[int, float]]:
-    """Yield batches of image to place, best first, of the images that have another one now."""
+    """Yield batches of image to place, best first, of the images that have to move."""
     present = np.full(len(queue.images), np.nan)
     free = ReviewSlot.objects.filter(
         dataset=dataset, state__in=[SlotState.WAITING, SlotState.SKIPPED]
@@ -146,7 +146,7 @@ def changed_places(
         at = np.searchsorted(queue.images, image)
         if at < len(present) and queue.images[at] == image:
             present[at] = priority
-    moved = np.flatnonzero(present[ordered.order] != ordered.places)
+    moved = to_move(present[ordered.order], ordered.places)
     for start in range(0, len(moved), WRITTEN_AT_ONCE):
         part = moved[start : start + WRITTEN_AT_ONCE]
         images = queue.images[ordered.order[part]].tolist()

@@ -6,6 +6,7 @@ transaction cuts them to a tenth). Loads no scikit-learn.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -13,7 +14,8 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from django.db.models import QuerySet
+from django.db.models import QuerySet, TextField
+from django.db.models.functions import Cast
 
 from synthreview.catalog.models import Dataset
 from synthreview.generation.models import GeneratedImage
@@ -136,8 +138,10 @@ def _scores(
             found.setdefault(name, np.full(len(images), np.nan))[at] = values
 
     rows = Score.objects.filter(version=version, image__dataset=dataset, applies=True)
-    for at, page in _pages_of(rows, images, (*FIGURES, "parts"), on_page):
-        *figures, parts = zip(*page, strict=True)
+    rows = rows.annotate(parts_text=Cast("parts", TextField()))
+    for at, page in _pages_of(rows, images, (*FIGURES, "parts_text"), on_page):
+        *figures, texts = zip(*page, strict=True)
+        parts = json.loads(f"[{','.join(texts)}]")  # at once: half the time of one by one
         for name, values in zip(FIGURES, figures, strict=True):
             put(_name(version, name), at, np.array(values, dtype=np.float64))
         for part in sorted(set().union(*parts)):

@@ -77,8 +77,8 @@ def explored(
 
 # --- Places -----------------------------------------------------------------------
 
-FINE = 20_000  # so many places are told apart; later ones are put in order again before their turn
-COARSE = 100  # so many places for all behind them: they seldom change, and need no writing
+FRONT = 20_000  # so many stand in order; the queue is put in order anew before they are used up
+BEHIND = 1.0  # from here on lies what comes after them, and needs no order of its own
 STEP = 1e-9  # between two images of the same chance
 
 
@@ -86,13 +86,22 @@ def places(order: IntArray, chance: FloatArray) -> FloatArray:
     """Return the places of `order`, best first, rising; (len(order),).
 
     A place is the chance of being good, 0..1, so that images which come later can be put between
-    them. `chance`: (N,) of being bad; it falls along `order` but for images drawn by lot, which
-    take the place that they stand at.
+    them; behind the FRONT, one more than that. `chance`: (N,) of being bad; it falls along `order`
+    but for images drawn by lot, which take the place that they stand at.
     """
     if not len(order):
         return np.empty(0)
     # Of those that come later the likeliest bad says the place; one drawn by lot does not.
     later = np.maximum.accumulate(chance[order][::-1])[::-1]
     at = np.arange(len(order))
-    behind = np.ceil((1 - later + FINE * STEP) * COARSE) / COARSE  # upwards: never before the fine
-    return np.where(at < FINE, 1 - later + at * STEP, behind)
+    return np.where(at < FRONT, 1 - later + at * STEP, BEHIND + 1 - later)
+
+
+def to_move(present: FloatArray, wanted: FloatArray) -> IntArray:
+    """Return where a place has to be written; NaN: who has none now gets one.
+
+    What lies behind stays as it lies: of a million images a model moves nearly each a little, and
+    nobody comes to them before the next model.
+    """
+    stays = (present >= BEHIND) & (wanted >= BEHIND)
+    return np.flatnonzero((present != wanted) & ~stays)
