@@ -5,8 +5,9 @@
 
 Starts a PostgreSQL of its own that flushes every commit, fills it with rows (no pictures), and runs
 the job that the worker runs: for images that have all just come, with the first decisions, and
-after 500 more. Beside it another process times a reviewer's claim over and over. Filling takes minutes: `--wait` asks
-for Enter after it, so that the machine can be made quiet for the figures alone.
+after 500 more. Beside it another process times a reviewer's claim over and over. Filling takes
+minutes: `--wait` asks for Enter after it, so that the machine can be made quiet for the figures
+alone.
 """
 
 from __future__ import annotations
