@@ -23,7 +23,7 @@ from synthreview.scoring.similarity import most_like
 
 SHOWN = 60
 LOOKED_AT = 5_000  # of the most alike, those that already left among them
-AT_ONCE = 300  # images that are set aside together, because the preview shows each of them
+AT_ONCE = 200  # images that are set aside together, because the preview shows each of them
 LEVELS = range(80, 100)  # per cent of the cosine
 START = 95
 
@@ -37,7 +37,7 @@ def like(request: HttpRequest, pk: int) -> HttpResponse:
     state = _states([image.pk]).get(image.pk)
     is_rejected = state is not None and state["state"] == ImageState.REJECTED
     if is_rejected and context["can"][Action.CURATE.value]:
-        found = dict(most_like(image, LOOKED_AT))
+        found = dict(most_like(image, LOOKED_AT, at_least=level / 100, besides=SHOWN))
         unseen = _unseen(image, [key for key, cosine in found.items() if 100 * cosine >= level])
     else:
         found, unseen = dict(most_like(image, SHOWN)), []

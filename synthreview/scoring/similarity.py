@@ -48,10 +48,13 @@ def index_full_segments(
             return written
 
 
-def most_like(image: GeneratedImage, count: int) -> list[tuple[int, float]]:
+def most_like(
+    image: GeneratedImage, count: int, *, at_least: float = -1.0, besides: int = 0
+) -> list[tuple[int, float]]:
     """Return up to `count` (image, cosine) of the same dataset, the most like it first.
 
-    Itself is left out. Empty where no scorer has an embedding of it. A handful of queries.
+    Itself is left out, and whose cosine is below `at_least`, but for the first `besides`. Empty
+    where no scorer has an embedding of it. A handful of queries.
     """
     version = ScorerVersion.objects.in_force(image.dataset_id)
     own = Embedding.objects.filter(image=image, version=version).values_list("vector", flat=True)
@@ -62,6 +65,7 @@ def most_like(image: GeneratedImage, count: int) -> list[tuple[int, float]]:
     found = nearest(
         folder, np.frombuffer(bytes(vector), dtype="<f2"), count + 1, rest=(rows, vectors)
     )
+    found = [one for at, one in enumerate(found) if one[1] >= at_least or at <= besides]
     known = dict(zip(rows.tolist(), images.tolist(), strict=True))
     missing = [row for row, _ in found if row not in known]
     known |= dict(Embedding.objects.filter(pk__in=missing).values_list("pk", "image"))
