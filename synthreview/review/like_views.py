@@ -17,7 +17,7 @@ from synthreview.review.models import ImageState
 from synthreview.review.putting_aside import (
     PutAsideError,
     put_aside_similar,
-    unseen_images,
+    unseen_among,
 )
 from synthreview.scoring.similarity import most_like
 
@@ -70,8 +70,7 @@ def like(request: HttpRequest, pk: int) -> HttpResponse:
 
 def _unseen(image: GeneratedImage, keys: list[int]) -> list[int]:
     """Return those of the images that nobody was handed, in the same order."""
-    rows = unseen_images().filter(image__in=keys, dataset=image.dataset)
-    unseen = set(rows.values_list("image", flat=True))
+    unseen = set(unseen_among(keys, image.dataset).values_list("image", flat=True))
     return [key for key in keys if key in unseen]
 
 

@@ -11,7 +11,7 @@ from django.views.decorators.http import require_GET, require_POST
 from synthreview.catalog.pages import open_dataset, signed_in
 from synthreview.catalog.permissions import Action
 from synthreview.review.models import ImageReview
-from synthreview.review.putting_aside import PutAsideError, put_aside_lookalikes, unseen_images
+from synthreview.review.putting_aside import PutAsideError, put_aside_lookalikes, unseen_among
 from synthreview.scoring.models import Lookalike
 
 PAGE = 48
@@ -26,9 +26,7 @@ def lookalikes(request: HttpRequest, slug: str) -> HttpResponse:
     page = Paginator(rows, PAGE).get_page(request.GET.get("page"))
     images = [row.image_id for row in page if row.image_id]
     reviews = dict(ImageReview.objects.filter(image__in=images).values_list("image", "state"))
-    unseen = set(
-        unseen_images().filter(image__in=images, dataset=dataset).values_list("image", flat=True)
-    )
+    unseen = set(unseen_among(images, dataset).values_list("image", flat=True))
     context |= {
         "page": page,
         "rows": [(row, reviews.get(row.image_id or 0, "")) for row in page],

@@ -75,6 +75,14 @@ def unseen_images() -> QuerySet[ImageReview]:
     )
 
 
+def unseen_among(images: Collection[int], dataset: Dataset) -> QuerySet[ImageReview]:
+    """Return those of the images that are the dataset's and that nobody saw.
+
+    The dataset is asked of the image: of the review, SQLite would go over all that waits in it.
+    """
+    return unseen_images().filter(image__in=images, image__dataset=dataset)
+
+
 def unseen_of(prompt: Prompt) -> QuerySet[ImageReview]:
     """Return the prompt's images that nobody has been handed, nor ever said a word about."""
     return unseen_images().filter(image__prompt=prompt)
@@ -158,7 +166,7 @@ def put_aside_similar(*, image: GeneratedImage, images: Collection[int], user: U
     event = PutAside.objects.create(
         dataset_id=image.dataset_id, kind=AsideKind.SIMILAR, like=image, created_by=user
     )
-    alike = unseen_images().filter(image__in=images, dataset=image.dataset_id)
+    alike = unseen_among(images, image.dataset)
     if not take_out(event, alike, reason=f"like image {image.pk}, which was rejected"):
         raise PutAsideError("Nothing of it is left that nobody has seen.")
     return event
@@ -172,7 +180,7 @@ def put_aside_lookalikes(*, dataset: Dataset, images: Collection[int], user: Use
     nothing is left.
     """
     event = PutAside.objects.create(dataset=dataset, kind=AsideKind.LOOKALIKE, created_by=user)
-    alike = unseen_images().filter(image__in=images, dataset=dataset)
+    alike = unseen_among(images, dataset)
     if not take_out(event, alike, reason="all but a copy of an earlier image"):
         raise PutAsideError("Nothing of it is left that nobody has seen.")
     return event
