@@ -51,7 +51,8 @@ from synthreview.work.services import enqueue_on_commit
 MAX_IMAGES_PER_RUN = 1_000_000
 # A batch ends within three days, or a person decides (batch_jobs.OVERDUE): its calls wait longer.
 WAIT_FOR_BATCH = dt.timedelta(days=30)
-MAX_IMAGES_PER_CALL = 4  # small calls: progress is seen, and little is lost with one
+# Small calls: progress is seen, and little is lost with one. What is free is only drawn again.
+MAX_IMAGES_PER_CALL, MAX_FREE_PER_CALL = 4, 8
 
 
 class RunError(ValueError):
@@ -213,27 +214,31 @@ def plan_run(
         )
     _check_inputs(orders)
     estimate = _batch_estimate(chosen, capabilities) if is_batched else chosen.estimate_micro_usd
-    calls: list[PlannedCall] = []
-    next_seed = seed
-    per_call = min(able.images_per_call, MAX_IMAGES_PER_CALL)
-    for number, order in enumerate(orders):
+
+    def asked(order: Order, images: int, seed: int) -> DrawRequest:
         capability = capability_of(order.prompt.technique)
         source = source_size(order.inputs[0]) if order.inputs else None
+        return DrawRequest(
+            prompt=order.prompt.text,
+            count=images,
+            size_px=drawn_px(able, capability, size_px, source),
+            seed=seed,
+            capability=capability,
+            negative_prompt=negative_prompt,
+            slots=order.prompt.slots,
+            options=options or {},
+            source_size=source,
+        )
+
+    calls: list[PlannedCall] = []
+    next_seed = seed
+    for number, order in enumerate(orders):
+        is_free = estimate(asked(order, 1, next_seed)) == 0
+        most = min(able.images_per_call, MAX_FREE_PER_CALL if is_free else MAX_IMAGES_PER_CALL)
         wanted = count // len(orders) + (number < count % len(orders))
         while wanted > 0:
-            images = min(wanted, per_call)
-            request = DrawRequest(
-                prompt=order.prompt.text,
-                count=images,
-                size_px=drawn_px(able, capability, size_px, source),
-                seed=next_seed,
-                capability=capability,
-                negative_prompt=negative_prompt,
-                slots=order.prompt.slots,
-                options=options or {},
-                source_size=source,
-            )
-            price = estimate(request)
+            images = min(wanted, most)
+            price = estimate(asked(order, images, next_seed))
             calls.append(PlannedCall(order, images, next_seed, price))
             next_seed += images
             wanted -= images

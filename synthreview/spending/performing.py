@@ -46,19 +46,20 @@ def perform(
 ) -> None:
     """Claim one call of `rows` and bring it to an end, or give it back for later.
 
-    `prepare(row)` gathers what the request needs and returns what sends it: that is called
-    once the call is on record as sent, and returns what is spooled, JSON with
-    "cost_micro_usd" and "usage" in it. `keep(row, answer)` does the long work on it and
+    `prepare(row)` gathers what the request needs and returns what sends it: that is called once
+    the call is on record as sent, if it must not be sent twice, and returns what is spooled, JSON
+    with "cost_micro_usd" and "usage" in it. `keep(row, answer)` does the long work on it and
     returns what writes the rows: that runs in the transaction in which the call is settled, once.
     Both may raise ServiceError.
     """
     manager = rows.model._default_manager
-    found: PaidWork | None = rows.filter(pk=pk, state=WorkState.READY).first()
-    passed = gates.claim(found, lease_s=lease_s) if found else None
-    if passed is None:
+    row: PaidWork | None = rows.filter(pk=pk, state=WorkState.READY).first()
+    passed = gates.claim(row, lease_s=lease_s) if row else None
+    if row is None or passed is None:
         return
     token = passed.token
-    row: PaidWork = rows.get(pk=pk)
+    # As it was claimed; what it belongs to has not changed and need not be read again.
+    row.refresh_from_db(fields=[f.name for f in row._meta.concrete_fields if not f.is_relation])
     try:
         answer = spool.read(row.spool_key)
         if answer is None:
@@ -109,10 +110,11 @@ def _send(
     except Exception as error:  # nothing has left: a fault of ours is no unknown outcome
         logger.exception("%s could not be prepared", row)
         raise TransientError(f"{type(error).__name__}: {error}") from error
-    with flushed(if_paid=row.may_cost):
-        is_held = type(row)._default_manager.held(row.pk, token).update(sent_at=Now())
-    if not is_held:
-        return None
+    if row.may_cost or not row.is_repeatable:  # else it does no harm to send it again
+        with flushed(if_paid=row.may_cost):
+            is_held = type(row)._default_manager.held(row.pk, token).update(sent_at=Now())
+        if not is_held:
+            return None
     answer = send()
     spool.write(row.spool_key, answer)
     return answer
