@@ -48,6 +48,7 @@ MEASURED = ("cp -r", "webdataset", "zip", "parquet", "imagefolder")
 REVIEWERS = 8
 CLAIMS_BAR, MEMORY_BAR_MB = 0.8, 500
 SEEDED = 60_000
+WITHOUT_S = 15.0
 
 
 # --- Writing --------------------------------------------------------------------------
@@ -318,20 +319,16 @@ def bench_claims(folder: Path, count: int, rounds: int, queue: int) -> list[str]
         clients = site.clients(REVIEWERS)
         bench_review.together(clients, lambda client: client.begin(bench_review.PRODUCT))
         review_for(clients, 3.0)
-        window_s = 10.0
         for _ in range(rounds):
             process = start_export(site.environment)
-            over = when_ended(process)
-            began = time.perf_counter()
-            rates[True].append(review_for(clients, 600.0, over))
-            window_s = time.perf_counter() - began
+            rates[True].append(review_for(clients, 600.0, when_ended(process)))
             told = ended(process)
             print(
                 f"export: frozen in {told['freeze']:.1f} s, written in {told['write']:.1f} s, "
                 f"{told['peak_mb']:.0f} MB",
                 flush=True,
             )
-            rates[False].append(review_for(clients, window_s))
+            rates[False].append(review_for(clients, WITHOUT_S))
     ratio = statistics.median(rates[True]) / statistics.median(rates[False])
     words = {kind: ", ".join(f"{rate:.0f}" for rate in found) for kind, found in rates.items()}
     print(f"reviews per second: {words[False]} without, {words[True]} with: {ratio:.2f} x")

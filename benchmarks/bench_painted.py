@@ -64,7 +64,7 @@ def measure(page: Page, keys: int, pace_s: float) -> list[float]:
     page.get_by_label("Username").fill("demo")
     page.get_by_label("Password").fill(PASSWORD)
     page.keyboard.press("Enter")
-    page.wait_for_url("**/")
+    page.wait_for_url(lambda url: "sign-in" not in url)
     page.goto(f"/d/{DATASET}/review/")
     page.wait_for_function("() => document.body.classList.contains('has-script')")
     page.wait_for_load_state("networkidle")
