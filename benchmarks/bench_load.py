@@ -54,12 +54,19 @@ from synthreview.lib.servers import (  # noqa: E402
 WORKERS = ("generation", "generation", "scoring", "export")
 BUSY = f"busy {time.time():.0f}"  # each run's own
 BEGIN = f"""
+from django.apps import apps
+from django.core.management.color import no_style
+from django.db import connection
 from synthreview.accounts.models import User
 from synthreview.catalog.services import add_class, create_dataset
 from synthreview.generation.services import orders_of, start_run
 from synthreview.prompting.models import Prompt
 from synthreview.scoring.models import ScorerVersion
 from synthreview.scoring.services import register
+models = [model for model in apps.get_models() if model._meta.managed]
+with connection.cursor() as cursor:  # the rows that the queue was filled with named their own keys
+    for statement in connection.ops.sequence_reset_sql(no_style(), models):
+        cursor.execute(statement)
 seeded = ScorerVersion.objects.filter(model="bench").first()
 if seeded:  # its scores count as the model's own: the images that it scored have no files
     model = register()

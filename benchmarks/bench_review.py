@@ -149,7 +149,7 @@ class Site:
             [sys.executable, "-c", f"import django; django.setup()\n{code}"],
             cwd=ROOT,
             env=self.environment,
-            capture_output=True,
+            stdout=subprocess.PIPE,
             text=True,
             check=True,
         )
