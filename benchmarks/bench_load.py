@@ -74,6 +74,12 @@ if seeded:  # its scores count as the model's own: the images that it scored hav
     known = {{{{name: getattr(model, name) for name in names}}}}
     model.delete()
     ScorerVersion.objects.filter(pk=seeded.pk).update(**known)
+with connection.cursor() as cursor:  # as if each had been compared when it came
+    cursor.execute(
+        "INSERT INTO scoring_lookalike (dataset_id, image_id, kind)"
+        " SELECT dataset_id, id, 'none' FROM generation_generatedimage AS image WHERE NOT EXISTS"
+        " (SELECT FROM scoring_lookalike AS known WHERE known.image_id = image.id)"
+    )
 user = User.objects.create_user({BUSY!r})
 dataset = create_dataset(name={BUSY!r}, created_by=user)
 prompts = [

@@ -47,6 +47,7 @@ SIGN = 2**63
 KEPT = 4  # datasets whose hashes a process keeps in memory
 
 Picture = GeneratedImage | ReferenceImage
+Beat = Callable[[], object]
 Vector = npt.NDArray[np.float16]
 
 
@@ -74,16 +75,18 @@ def compare_new(*, recent_only: bool = False) -> int:
     return sum(_compare(dataset, pictures) for dataset, pictures in sorted(groups.items()))
 
 
-def compare_all(dataset: int, beat: Callable[[], object] = lambda: None) -> int:
-    """Compare whatever of the dataset was not compared yet, scored or not; returns how many."""
+def compare_all(dataset: int, beat: Beat = lambda: None) -> int:
+    """Compare whatever of the dataset was not compared yet, scored or not; returns how many.
+
+    `beat` is called after each batch.
+    """
     count = 0
     both: tuple[QuerySet[Any], ...] = (uncompared_references(), uncompared_images())
     for rows in both:
         last = 0
         while pictures := list(rows.filter(dataset=dataset, pk__gt=last).order_by("pk")[:PAGE]):
-            count += _compare(dataset, pictures)
+            count += _compare(dataset, pictures, beat)
             last = pictures[-1].pk
-            beat()
     return count
 
 
@@ -106,12 +109,13 @@ def lookalikes_of(image: GeneratedImage, most: int) -> list[Lookalike]:
 # --- Comparing ------------------------------------------------------------------------
 
 
-def _compare(dataset: int, pictures: Iterable[Picture]) -> int:
+def _compare(dataset: int, pictures: Iterable[Picture], beat: Beat = lambda: None) -> int:
     wanted = list(pictures)
-    bits = fingerprints({picture.sha256 for picture in wanted})
+    bits = fingerprints({picture.sha256 for picture in wanted}, beat)
     count = 0
     for start in range(0, len(wanted), BATCH):
         count += _compare_batch(dataset, wanted[start : start + BATCH], bits)
+        beat()
     return count
 
 
@@ -273,9 +277,7 @@ def _key(picture: Picture) -> int:
 # --- Hashes ---------------------------------------------------------------------------
 
 
-def fingerprints(
-    wanted: set[str], beat: Callable[[], object] = lambda: None
-) -> dict[str, int | None]:
+def fingerprints(wanted: set[str], beat: Beat = lambda: None) -> dict[str, int | None]:
     """Return the perceptual hash of each stored original; computes and keeps the missing ones."""
     known: dict[str, int | None] = {}
     for some in _pages(sorted(wanted)):
