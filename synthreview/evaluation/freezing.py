@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 
 from synthreview.catalog.models import Dataset, ReferenceImage, ReferenceUse
@@ -12,7 +10,7 @@ from synthreview.export.ancestry import ancestry_of
 from synthreview.export.collecting import collect
 from synthreview.generation.models import GeneratedImage
 from synthreview.prompting.techniques import TECHNIQUES
-from synthreview.scoring.lookalikes import fingerprints
+from synthreview.scoring.lookalikes import Beat, fingerprints
 from synthreview.scoring.near_duplicates import near_pairs
 
 LEAST_TEST = 10
@@ -22,7 +20,7 @@ class CannotEvaluateError(ValueError):
     """There is nothing to measure; the message says what is missing, in plain words."""
 
 
-def freeze(dataset: Dataset, beat: Callable[[], None]) -> Frozen:
+def freeze(dataset: Dataset, beat: Beat) -> Frozen:
     """Return what takes part now; `beat` is called now and then. Raises CannotEvaluateError.
 
     Of ours, what is of one family with a test image takes no part (as in an export), and of the
@@ -93,7 +91,7 @@ def _drawn(dataset: Dataset, number: dict[int, int], techniques: list[str]) -> P
     )
 
 
-def _near_test(test: Part, real: Part, beat: Callable[[], None]) -> set[int]:
+def _near_test(test: Part, real: Part, beat: Beat) -> set[int]:
     """Return the places of real training images that are all but copies of a test image."""
     names = [*test.sha256, *real.sha256]
     bits = fingerprints(set(names), beat)

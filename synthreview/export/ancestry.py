@@ -16,10 +16,9 @@ from itertools import pairwise
 from synthreview.catalog.models import Dataset, ReferenceImage, ReferenceUse
 from synthreview.generation.models import CallInput, GeneratedImage
 from synthreview.lib.forest import components
-from synthreview.scoring.lookalikes import compare_all
+from synthreview.scoring.lookalikes import Beat, compare_all
 from synthreview.scoring.models import Lookalike
 
-Beat = Callable[[], None]
 Pairs = Iterable[tuple[int, int]]
 
 

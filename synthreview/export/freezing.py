@@ -6,7 +6,7 @@ Called by the job. Written in small batches, because on SQLite a long one stops 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -38,11 +38,12 @@ from synthreview.generation.models import Call, GeneratedImage
 from synthreview.lib.money import MICRO_PER_USD
 from synthreview.review.models import Signature
 from synthreview.review.promises import Promise
+from synthreview.scoring.lookalikes import Beat
 
 BATCH = 500
 
 
-def make_items(export: Export, beat: Callable[[], None]) -> tuple[str, dict[str, Any]]:
+def make_items(export: Export, beat: Beat) -> tuple[str, dict[str, Any]]:
     """Write the items of what may leave now; return what vouches for the unreviewed among them,
     and the facts of this moment: how the splits came about, the certificate, the signature.
 
@@ -152,7 +153,7 @@ def _item(export: Export, position: int, row: Exportable, shared: Shared) -> Exp
     )
 
 
-def _write_omissions(export: Export, omitted: dict[int, int], beat: Callable[[], None]) -> None:
+def _write_omissions(export: Export, omitted: dict[int, int], beat: Beat) -> None:
     pairs = sorted(omitted.items())
     for start in range(0, len(pairs), BATCH):
         Omission.objects.bulk_create(
@@ -167,7 +168,7 @@ def _write_omissions(export: Export, omitted: dict[int, int], beat: Callable[[],
         beat()
 
 
-def make_list(export: Export, beat: Callable[[], None]) -> str:
+def make_list(export: Export, beat: Beat) -> str:
     """Write the frozen list's file; return its checksum. Raises OSError."""
 
     def rows() -> Any:

@@ -9,10 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from synthreview.export.ancestry import Ancestry, Beat, ancestry_of
+from synthreview.export.ancestry import Ancestry, ancestry_of
 from synthreview.export.collecting import Exportable
 from synthreview.export.models import Export, ExportItem
 from synthreview.export.splits import SPLITS, FamilySize, Wish, share_out
+from synthreview.scoring.lookalikes import Beat
 from synthreview.work.models import WorkState
 
 LISTED = 20
