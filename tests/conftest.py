@@ -30,7 +30,7 @@ from tests.prepare import BROWSER_ARGUMENTS, system_browser
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import AbstractBaseUser
-    from playwright.sync_api import Browser, ConsoleMessage, Page, Route
+    from playwright.sync_api import Browser, ConsoleMessage, Page, Request, Route
 
 RUN_FOLDER = "SYNTHREVIEW_TEST_RUN_FOLDER"
 FAMILY = pytest.StashKey[Family]()
@@ -211,13 +211,19 @@ def redis(redis_url: str) -> Iterator[redis_client.Redis]:
 
 # --- Browser ------------------------------------------------------------------
 
+# A page that asks again every second is left while it asks: htmx calls its cut request an error.
+# The same holds for a preview that a newer one replaces.
+CUT_SHORT = r"^console: htmx:(afterRequest|sendAbort)\b"
+# Where the browser itself says that it cut a request, it may reach htmx as a failed one.
+CUT_BY_LEAVING = r"^console: htmx:sendError\b"
+
 
 @dataclass
 class Problems:
     """What went wrong in the pages of one test, apart from what it allows."""
 
     found: list[str] = field(default_factory=list)
-    allowed: list[str] = field(default_factory=list)
+    allowed: list[str] = field(default_factory=lambda: [CUT_SHORT])
 
     def add(self, problem: str) -> None:
         self.found.append(problem)
@@ -302,6 +308,10 @@ def page(browser: Browser, live_site: LiveSite, page_problems: Problems) -> Iter
         if message.type == "error":
             page_problems.add(f"console: {message.text} ({message.location.get('url', '')})")
 
+    def note_failure(request: Request) -> None:
+        if request.failure and "ERR_ABORTED" in request.failure:
+            page_problems.allow(CUT_BY_LEAVING)
+
     context.route(re.compile("^(?!data:|blob:)"), keep_inside)
     context.expose_function("reportViolation", lambda text: page_problems.add(f"CSP: {text}"))
     context.add_init_script(
@@ -309,6 +319,7 @@ def page(browser: Browser, live_site: LiveSite, page_problems: Problems) -> Iter
         "window.reportViolation(`${event.violatedDirective} ${event.blockedURI}`))"
     )
     context.on("console", note_errors)
+    context.on("requestfailed", note_failure)
     context.on("weberror", lambda error: page_problems.add(f"exception: {error.error}"))
     yield context.new_page()
     context.close()

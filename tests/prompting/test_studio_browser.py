@@ -13,13 +13,12 @@ from synthreview.prompting.axes import add_none_of_these, add_starter_axes
 from synthreview.prompting.covering import stored_coverage
 from synthreview.prompting.models import Prompt, PromptState
 from synthreview.prompting.techniques import WRITTEN
-from tests.conftest import LiveSite, Problems
+from tests.conftest import LiveSite
 from tests.factories import make_prompt, make_user
 from tests.prompting.wish import make_wish
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 PAGE = "/d/birds/prompts/"
-LEFT_BEFORE_THE_PREVIEW = r"htmx:(afterRequest|sendError|sendAbort)"
 
 
 @pytest.fixture
@@ -40,10 +39,7 @@ def states(dataset: Dataset) -> dict[str, str]:
     return dict(Prompt.objects.filter(dataset=dataset).values_list("text", "state"))
 
 
-def test_two_hundred_prompts_come_of_one_class_name(
-    page: Page, dataset: Dataset, page_problems: Problems
-) -> None:
-    page_problems.allow(LEFT_BEFORE_THE_PREVIEW)
+def test_two_hundred_prompts_come_of_one_class_name(page: Page, dataset: Dataset) -> None:
     add_class(dataset=dataset, name="owl")
     add_none_of_these(dataset)
     add_starter_axes(dataset, WRITTEN)
@@ -134,8 +130,7 @@ def test_the_keys_are_shown_on_demand(page: Page, dataset: Dataset) -> None:
     assert states(dataset) == {"Owl 0": "draft"}
 
 
-def test_fields_follow_the_technique(page: Page, dataset: Dataset, page_problems: Problems) -> None:
-    page_problems.allow(LEFT_BEFORE_THE_PREVIEW)
+def test_fields_follow_the_technique(page: Page, dataset: Dataset) -> None:
     add_class(dataset=dataset, name="owl")
     page.goto(f"{PAGE}write")
     label = page.get_by_label("Label of the blends")
