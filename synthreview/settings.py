@@ -527,8 +527,9 @@ LOGGING: dict[str, Any] = {
     },
 }
 
-# How far a worker steps back where processors are short: people who review come first.
-WORKER_NICE = {"export": 10}
+# How far a worker steps back where processors are short: people who review come first, and
+# whatever is being made for them comes before what they take away.
+WORKER_NICE = dict.fromkeys(QUEUE_NAMES, 5) | {"export": 10}
 # What a worker loads before its first job: queue -> dotted path.
 WORKER_PRELOAD = {
     "generation": "synthreview.generation.services.load_generators",

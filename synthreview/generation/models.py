@@ -106,6 +106,7 @@ class Call(PaidWork):
 
     QUEUE = "generation"
     JOB = "synthreview.generation.jobs.draw"
+    ONE_JOB = "synthreview.generation.jobs.draw_call"
 
     run = models.ForeignKey(Run, on_delete=models.PROTECT, related_name="calls")
     prompt = models.ForeignKey(Prompt, on_delete=models.PROTECT, related_name="+")

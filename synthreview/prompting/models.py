@@ -101,6 +101,7 @@ class WritingCall(PaidWork):
 
     QUEUE = "prompting"
     JOB = "synthreview.prompting.jobs.write"
+    ONE_JOB = "synthreview.prompting.jobs.write_call"
 
     writing = models.ForeignKey(Writing, on_delete=models.CASCADE, related_name="calls")
     label_class = models.ForeignKey(LabelClass, on_delete=models.CASCADE, related_name="+")

@@ -373,6 +373,7 @@ class QuestionCall(PaidWork):
 
     QUEUE = "prompting"  # whose workers talk to language models
     JOB = "synthreview.scoring.questioning.ask"
+    ONE_JOB = "synthreview.scoring.questioning.ask_one"
 
     image = models.ForeignKey(GeneratedImage, on_delete=models.CASCADE, related_name="+")
     version = models.ForeignKey(ScorerVersion, on_delete=models.PROTECT, related_name="+")

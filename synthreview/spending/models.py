@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import datetime as dt
 import uuid
-from typing import Self
+from typing import ClassVar, Self
 
 from django.db import models
 from django.db.models import F, Q
@@ -130,6 +130,9 @@ class PaidWork(DurableWork):
     where the service takes an idempotency key. FAILED with an answer still in the spool: that
     answer is paid for and in `billed`. Subclasses name the dataset that pays.
     """
+
+    # Where JOB goes on to further calls: the function that does this one only.
+    ONE_JOB: ClassVar[str] = ""
 
     idempotency_key = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
     is_repeatable = models.BooleanField(

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from django.db import models, transaction
 from django.db.models import F
 from django.db.models.functions import Now
+from django.utils.module_loading import import_string
 
 from synthreview.catalog.models import Dataset
 from synthreview.lib.money import dollars
@@ -120,6 +121,12 @@ def take_up(calls: Sequence[PaidWork]) -> int:
     Only for calls whose answer lies in the spool, or whose service takes the key: their money
     is still reserved, and nothing is charged for twice.
     """
+    going_on = _made_ready(calls)
+    enqueue_on_commit(going_on)
+    return len(going_on)
+
+
+def _made_ready(calls: Sequence[PaidWork]) -> list[PaidWork]:
     going_on = []
     for call in calls:
         won = (
@@ -130,24 +137,26 @@ def take_up(calls: Sequence[PaidWork]) -> int:
         if won:
             call.attempts = 0
             going_on.append(call)
-    enqueue_on_commit(going_on)
-    return len(going_on)
+    return going_on
 
 
 def tidy_spool() -> dict[str, int]:
     """Use answers that arrived after their call was given up; drop those that are rows already.
 
     A worker that was taken for dead may only have been slow: what it spooled proves the outcome.
+    Such a call is ended here and now: a worker on another host does not see this host's spool.
     """
     told = {"taken_up": 0, "dropped": spool.drop_old_drafts()}
     kinds = [model for model in work_models() if issubclass(model, PaidWork)]
     for keys in batched([key for key in spool.all_keys() if _is_uuid(key)], AT_ONCE):
         for model in kinds:
             rows = model._default_manager.filter(idempotency_key__in=keys)
-            told["taken_up"] += take_up(list(rows.filter(state=WorkState.UNKNOWN)))
             for row in rows.filter(state=WorkState.DONE):
                 spool.clear(row.spool_key)
                 told["dropped"] += 1
+            for row in _made_ready(list(rows.filter(state=WorkState.UNKNOWN))):
+                import_string(row.ONE_JOB or row.JOB)(row.pk)
+                told["taken_up"] += 1
     return told
 
 

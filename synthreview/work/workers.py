@@ -12,6 +12,7 @@ import os
 import signal
 import sys
 
+from django.db import close_old_connections
 from rq import SimpleWorker, Worker
 from rq.executions import Execution
 from rq.job import Job
@@ -38,6 +39,7 @@ class ModelWorker(SimpleWorker):
     """Works in its own process, so that a model once loaded stays loaded."""
 
     def perform_job(self, job: Job, queue: Queue, execution: Execution) -> bool:
+        close_old_connections()  # the database may have been restarted since, as for a request
         with doing(job=str(job.id), queue=queue.name):
             return super().perform_job(job, queue, execution)
 

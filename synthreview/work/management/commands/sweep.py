@@ -11,6 +11,7 @@ from django.db import close_old_connections
 from django.utils.module_loading import import_string
 
 logger = logging.getLogger(__name__)
+AGAIN_S = 5.0  # a step that failed, as while the database is away, does not wait for its next turn
 
 
 class Command(BaseCommand):
@@ -26,17 +27,20 @@ class Command(BaseCommand):
         while True:
             for step in steps:
                 if time.monotonic() >= next_at[step]:
-                    run_step(step.name, step.run)
-                    next_at[step] = time.monotonic() + step.every_s
+                    went_well = run_step(step.name, step.run)
+                    pause_s = step.every_s if went_well else min(step.every_s, AGAIN_S)
+                    next_at[step] = time.monotonic() + pause_s
             if once:
                 return
             close_old_connections()
             time.sleep(0.25)
 
 
-def run_step(name: str, run: Any) -> None:
-    """Run one step; a fault in it must not keep the others from running."""
+def run_step(name: str, run: Any) -> bool:
+    """Run one step; a fault in it must not keep the others from running. Say whether it went."""
     try:
         run()
+        return True
     except Exception:  # the loop is the last line: it logs and goes on
         logger.exception("Automatic step %s failed; it is tried again", name)
+        return False

@@ -23,7 +23,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, queue: str, burst: bool, **options: Any) -> None:
         if hasattr(os, "nice"):
-            os.nice(settings.WORKER_NICE.get(queue, 0))
+            os.nice(settings.WORKER_NICE[queue])
         if preload := settings.WORKER_PRELOAD.get(queue):
             import_string(preload)()
         kind: Any = ModelWorker if queue in settings.KEEPS_MODELS else CallWorker
