@@ -302,6 +302,7 @@ def _address(state: State, data: bytes, step: Body) -> str:
 class Handler(BaseHTTPRequestHandler):
     state: State
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
 
     def do_GET(self) -> None:
         state, path = self.state, self.path.partition("?")[0]
