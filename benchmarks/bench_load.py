@@ -77,8 +77,8 @@ if seeded:  # its scores count as the model's own: the images that it scored hav
 with connection.cursor() as cursor:  # as if each had been compared when it came
     cursor.execute(
         "INSERT INTO scoring_lookalike (dataset_id, image_id, kind)"
-        " SELECT dataset_id, id, 'none' FROM generation_generatedimage AS image WHERE NOT EXISTS"
-        " (SELECT FROM scoring_lookalike AS known WHERE known.image_id = image.id)"
+        " SELECT dataset_id, id, 'none' FROM generation_generatedimage"
+        " WHERE id NOT IN (SELECT image_id FROM scoring_lookalike)"  # hashed once
     )
 user = User.objects.create_user({BUSY!r})
 dataset = create_dataset(name={BUSY!r}, created_by=user)
