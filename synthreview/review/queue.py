@@ -138,7 +138,8 @@ def _reopen(dataset: Dataset, reviewer: User, *, adjudicates: bool) -> Card | No
     """Return the card that lies open before the reviewer alone, its lease renewed."""
     held = held_by(dataset, reviewer, adjudicates=adjudicates)
     held = held.filter(batch__isnull=True, lease_expires_at__gt=Now())
-    slot = held.order_by("-lease_expires_at").only("image", "lease_token").first()
+    # The one in front: what its page holds ahead was handed out later.
+    slot = held.order_by("handed_at", "pk").only("image", "lease_token").first()
     if slot is None or slot.lease_token is None:
         return None
     if not renew_lease(reviewer=reviewer, token=slot.lease_token):

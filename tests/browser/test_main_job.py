@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 WEIGHTS = Path(settings.BASE_DIR) / "fixtures" / "demo_clip"
 IMAGES = 24
+HELD_AHEAD = 12  # by a page, at most: AHEAD of focus.js
 
 
 # --- The worker's part ----------------------------------------------------------------
@@ -107,8 +108,9 @@ def main_job(page: Page, *work: Callable[[], None]) -> None:
     score()
     while ImageReview.objects.count() < IMAGES:
         page.wait_for_timeout(200)
-    page.goto("/d/street-things/review/")
-    page.locator("[data-image]").wait_for()  # the page found them by itself
+    if not work:  # else the page that waits finds them by itself
+        page.goto("/d/street-things/review/")
+    page.locator("[data-image]").wait_for()
 
     review_by_keyboard(page)
     assert Decision.objects.filter(verdict=Verdict.WITHDRAW).count() == 1
@@ -150,7 +152,10 @@ def review_by_keyboard(page: Page) -> None:
             "score__value", "image"
         )
     ]
-    assert offered == lowest_first
+    # A page that was left, or a decision taken back, may let cards that lay ahead come first.
+    for shown in offered:
+        assert shown in lowest_first[: HELD_AHEAD + 1]
+        lowest_first.remove(shown)
 
 
 def check_zip(data: bytes, approved: int) -> None:
