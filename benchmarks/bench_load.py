@@ -78,7 +78,8 @@ with connection.cursor() as cursor:  # as if each had been compared when it came
     cursor.execute(
         "INSERT INTO scoring_lookalike (dataset_id, image_id, kind)"
         " SELECT dataset_id, id, 'none' FROM generation_generatedimage"
-        " WHERE id NOT IN (SELECT image_id FROM scoring_lookalike)"  # hashed once
+        " WHERE id NOT IN"  # hashed once
+        " (SELECT image_id FROM scoring_lookalike WHERE image_id IS NOT NULL)"
     )
 user = User.objects.create_user({BUSY!r})
 dataset = create_dataset(name={BUSY!r}, created_by=user)

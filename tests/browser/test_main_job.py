@@ -156,6 +156,7 @@ def review_by_keyboard(page: Page) -> None:
     for shown in offered:
         assert shown in lowest_first[: HELD_AHEAD + 1]
         lowest_first.remove(shown)
+    assert lowest_first == []  # each came once
 
 
 def check_zip(data: bytes, approved: int) -> None:
