@@ -11,13 +11,14 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from django.db import transaction
-from django.db.models import Exists, Max, OuterRef, Q, QuerySet
+from django.db.models import Exists, F, Max, Min, OuterRef, Q, QuerySet
 
 from synthreview.catalog.models import Dataset, ReferenceImage
 from synthreview.catalog.storage import blobs
@@ -48,7 +49,7 @@ KEPT = 4  # datasets whose hashes a process keeps in memory
 
 Picture = GeneratedImage | ReferenceImage
 Beat = Callable[[], object]
-Vector = npt.NDArray[np.float16]
+Vector = npt.NDArray[np.floating[Any]]
 
 
 # --- Whose turn it is -----------------------------------------------------------------
@@ -131,8 +132,7 @@ def _compare_batch(dataset: int, pictures: list[Picture], bits: dict[str, int | 
             if any(_key(picture) in known.place_of for picture in new):
                 _indexes.pop(dataset)  # rows are gone that it knew: the database was put back
                 known = _known(dataset)
-            rows = [row for picture in new for row in known.take_in(picture, bits)]
-            Lookalike.objects.bulk_create(rows)
+            Lookalike.objects.bulk_create(known.take_in(new, bits))
     except BaseException:
         _indexes.pop(dataset, None)  # it holds what was not stored
         raise
@@ -179,35 +179,46 @@ class _Index:
                 self.groups.join(place, other)
             self.seen = pk
 
-    def take_in(self, picture: Picture, bits: dict[str, int | None]) -> Iterator[Lookalike]:
-        """Compare a picture with all before it; yield its rows."""
-        own = bits[picture.sha256]
-        copies = dict.fromkeys(self._copies(picture))
-        near = self.hashes.near(own % 2**64) if own is not None else []
-        place = self._add(_key(picture), own)
-        found = False
-        for apart, other in [*((0, copy) for copy in copies), *near]:
-            if apart <= SURE_BITS and self.groups.join(place, other):
-                kind = LookalikeKind.COPY if other in copies else LookalikeKind.LOOK
-                yield self._row(picture, own, other, kind, apart)
-                found = True
-        unsure = [
-            (apart, other)
-            for apart, other in near
-            if apart > SURE_BITS and self.groups.root(other) != self.groups.root(place)
-        ][:UNSURE_ASKED]
-        vectors = self._vectors([place, *(other for _, other in unsure)]) if unsure else {}
-        for apart, other in unsure:
-            if are_near(apart, vectors.get(place), vectors.get(other)) and self.groups.join(
-                place, other
-            ):
-                cosine = float(
-                    vectors[place].astype(np.float32) @ vectors[other].astype(np.float32)
-                )
-                yield self._row(picture, own, other, LookalikeKind.CLIP, apart, cosine)
-                found = True
-        if not found:
-            yield self._row(picture, own, None, LookalikeKind.NONE)
+    def take_in(
+        self, pictures: Iterable[Picture], bits: dict[str, int | None]
+    ) -> Iterator[Lookalike]:
+        """Compare each picture with all before it; yield their rows.
+
+        The database is asked once for all: for the copies, and for the embeddings of those pairs
+        that the hashes leave open.
+        """
+        wanted = list(pictures)
+        copies = self._copies({picture.sha256 for picture in wanted})
+        root = self.groups.root
+        rows: dict[int, list[Lookalike]] = {}
+        unsure: list[tuple[Picture, int, int, int]] = []
+        for picture in wanted:
+            own = bits[picture.sha256]
+            near = self.hashes.near(own % 2**64) if own is not None else []
+            place = self._add(_key(picture), own)
+            copy = copies.setdefault(picture.sha256, place)
+            rows[place] = []
+            for apart, other in [*[(0, copy)] * (copy != place), *near]:
+                if apart <= SURE_BITS and self.groups.join(place, other):
+                    kind = LookalikeKind.COPY if other == copy else LookalikeKind.LOOK
+                    rows[place].append(self._row(picture, own, other, kind, apart))
+            open_ones = (
+                (picture, place, other, apart)
+                for apart, other in near
+                if apart > SURE_BITS and root(other) != root(place)
+            )
+            unsure += islice(open_ones, UNSURE_ASKED)
+        vectors = self._vectors({place for _, *both, _ in unsure for place in both})
+        for picture, place, other, apart in unsure:
+            if place not in vectors or other not in vectors:
+                continue
+            one, two = vectors[place], vectors[other]
+            if are_near(apart, one, two) and self.groups.join(place, other):
+                row = self._row(picture, bits[picture.sha256], other, LookalikeKind.CLIP, apart)
+                row.cosine = float(one @ two)
+                rows[place].append(row)
+        for picture, found in zip(wanted, rows.values(), strict=True):
+            yield from found or [self._row(picture, bits[picture.sha256], None, LookalikeKind.NONE)]
 
     def _add(self, key: int, bits: int | None) -> int:
         if (known := self.place_of.get(key)) is not None:
@@ -217,20 +228,31 @@ class _Index:
         self.place_of[key] = self.hashes.add(None if bits is None else bits % 2**64)
         return self.place_of[key]
 
-    def _copies(self, picture: Picture) -> list[int]:
-        """Return the places of the same file; the index on the checksum finds them."""
-        same = {"dataset": self.dataset, "sha256": picture.sha256}
-        images = GeneratedImage.objects.filter(**same).order_by("pk").values_list("pk", flat=True)
-        references = ReferenceImage.objects.filter(**same).order_by("pk")
-        keys = [*images[:PAGE], *(-pk for pk in references.values_list("pk", flat=True)[:PAGE])]
-        return [place for key in keys if (place := self.place_of.get(key)) is not None]
+    def _copies(self, wanted: set[str]) -> dict[str, int]:
+        """Return checksum → place of the first picture of the same file, of those compared.
 
-    def _vectors(self, places: list[int]) -> dict[int, Vector]:
+        One is enough: the others are connected with it already.
+        """
+        images = GeneratedImage.objects.filter(
+            Exists(Lookalike.objects.filter(image=OuterRef("pk"))), dataset=self.dataset
+        )
+        references = ReferenceImage.objects.filter(dataset=self.dataset)
+        keys = dict(references.filter(sha256__in=wanted).values_list("sha256", -F("pk")))
+        keys |= dict(images.filter(sha256__in=wanted).values_list("sha256").annotate(Min("pk")))
+        return {
+            sha256: place
+            for sha256, key in keys.items()
+            if (place := self.place_of.get(key)) is not None
+        }
+
+    def _vectors(self, places: set[int]) -> dict[int, Vector]:
         """Return place → embedding by the current scorer, of images."""
         images = [self.keys[place] for place in places if self.keys[place] > 0]
+        if not images:
+            return {}
         rows = Embedding.objects.filter(version=ScorerVersion.objects.current(), image__in=images)
         return {
-            self.place_of[image]: np.frombuffer(bytes(vector), dtype="<f2")
+            self.place_of[image]: np.frombuffer(bytes(vector), dtype="<f2").astype(np.float32)
             for image, vector in rows.values_list("image", "vector")
         }
 
@@ -241,7 +263,6 @@ class _Index:
         other: int | None,
         kind: LookalikeKind,
         apart: int | None = None,
-        cosine: float | None = None,
     ) -> Lookalike:
         key = None if other is None else self.keys[other]
         is_image = isinstance(picture, GeneratedImage)
@@ -254,7 +275,6 @@ class _Index:
             kind=kind,
             hash=own,
             bits=apart,
-            cosine=cosine,
         )
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -104,7 +105,9 @@ class HashIndex:
 
 
 def are_near(
-    bits: int, first: npt.NDArray[np.float16] | None, second: npt.NDArray[np.float16] | None
+    bits: int,
+    first: npt.NDArray[np.floating[Any]] | None,
+    second: npt.NDArray[np.floating[Any]] | None,
 ) -> bool:
     """Say whether two images are near-duplicates: by their bits, else by their vectors' cosine."""
     if bits <= SURE_BITS:

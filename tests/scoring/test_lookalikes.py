@@ -6,6 +6,8 @@ import random
 
 import numpy as np
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from synthreview.catalog.models import Dataset, LabelClass, ReferenceUse
 from synthreview.generation.models import GeneratedImage
@@ -141,6 +143,54 @@ def test_they_connect_what_every_pair_would(
     ]
     assert components(len(images), rows) == components(len(images), pairs)
     assert len(pairs) > len(rows) > 10
+
+
+@pytest.mark.parametrize("step", [1, 9, 40])
+def test_hashes_embeddings_and_copies_together_connect_what_every_pair_would(
+    car: LabelClass, monkeypatch: pytest.MonkeyPatch, step: int
+) -> None:
+    """Whether compared one by one or all in one batch."""
+    chance = random.Random(8)
+    centres = [(chance.getrandbits(63), chance.uniform(0, 6)) for _ in range(4)]
+    files: list[tuple[str, int, float]] = []
+    for number in range(30):
+        bits, angle = chance.choice(centres)
+        flips = sum(1 << at for at in chance.sample(range(63), chance.choice([2, 5, 6])))
+        files.append((f"{number:064x}", bits ^ flips, angle + chance.choice([0, 0.15, 0.3])))
+    hashes = {sha256: bits for sha256, bits, _ in files}
+    monkeypatch.setattr(lookalikes, "_fingerprint", hashes.__getitem__)
+    version, images, vectors = make_version(), [], {}
+    for at in range(40):
+        sha256, _, angle = chance.choice(files)
+        images.append(make_image(label_class=car, sha256=sha256))
+        vectors[at] = np.array([np.cos(angle), np.sin(angle)], dtype="<f2")
+        data = vectors[at].tobytes()
+        Embedding.objects.create(image=images[-1], version=version, vector=data)
+    for start in range(0, len(images), step):
+        lookalikes._compare(car.dataset_id, images[start : start + step])
+    place = {image.pk: at for at, image in enumerate(images)}
+    rows = [(place[one[1]], place[other[1]]) for one, other in Lookalike.objects.found().ends()]
+    all_hashes = np.array([hashes[image.sha256] for image in images], dtype=np.uint64)
+    pairs = list(near_duplicates.near_pairs(all_hashes, vectors))
+    assert components(len(images), rows) == components(len(images), pairs)
+    assert {kind for *_, kind in found(car.dataset)} == {"copy", "look", "clip"}
+    assert 1 < len(set(components(len(images), pairs))) < 20
+
+
+def test_a_batch_asks_the_database_as_often_as_one_picture_does(
+    car: LabelClass, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chance = random.Random(1)
+    images = [make_image(label_class=car) for _ in range(21)]
+    hashes = {image.sha256: chance.getrandbits(3) << 40 for image in images}
+    monkeypatch.setattr(lookalikes, "_fingerprint", hashes.__getitem__)
+    counts = []
+    for some in (images[:1], images[1:]):
+        with CaptureQueriesContext(connection) as queries:
+            lookalikes._compare(car.dataset_id, some)
+        counts.append(len(queries))
+    assert counts[1] <= counts[0] + 1  # all of the same pairs' embeddings, if any
+    assert found(car.dataset)
 
 
 def test_what_was_not_stored_is_forgotten(car: LabelClass, monkeypatch: pytest.MonkeyPatch) -> None:
