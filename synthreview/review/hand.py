@@ -70,7 +70,8 @@ def waiting_kinds(dataset: Dataset) -> list[tuple[str, str]]:
 
 def _forgotten(dataset: Dataset, reviewer: User, holding: Collection[uuid.UUID]) -> list[Card]:
     held = held_by(dataset, reviewer).filter(batch__isnull=True, lease_expires_at__gt=Now())
-    rows = held.exclude(lease_token__in=holding).values_list("pk", "image_id", "lease_token")
+    lost = held.exclude(lease_token__in=holding).order_by("handed_at", "pk")
+    rows = lost.values_list("pk", "image_id", "lease_token")
     claims = {token: Claim(slot, image, token) for slot, image, token in rows if token is not None}
     kept = renew_leases(dataset=dataset, reviewer=reviewer, tokens=claims) if claims else set()
     return [card_of(claim) for token, claim in claims.items() if token in kept]
