@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import re
 
 import pytest
@@ -138,8 +139,8 @@ axes = st.dictionaries(
 def test_what_is_written_is_read_again(kind: str, axes: dict[str, tuple[AxisValueSpec]]) -> None:
     text = format_axes(AxesSpec(axes), kind=kind)
     assert parse_axes(text.encode(), kind=kind).axes == axes
-    for line in text.splitlines() if kind == "csv" else ():
-        assert not re.search(r'(^|,)"?[=+@-]', line)
+    for row in csv.reader(text.splitlines()) if kind == "csv" else ():
+        assert not [cell for cell in row if cell.startswith(("=", "+", "@", "-"))]
 
 
 def test_forbidden_pairs_survive_toml() -> None:

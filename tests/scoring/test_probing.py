@@ -189,7 +189,7 @@ def test_a_model_that_breaks_is_tried_again_and_then_shown(
     monkeypatch.setattr(RedScorer, "embed_texts", fail)
     (work,) = plan_probes()
     for _ in range(ProbePass.MAX_ATTEMPTS):
-        ProbePass.objects.update(due_at=work.due_at)
+        ProbePass.objects.update(due_at="2020-01-01T00:00:00Z")
         read(work.pk)
     work.refresh_from_db()
     assert (work.state, work.error) == (WorkState.FAILED, "RuntimeError: out of memory")
