@@ -131,12 +131,14 @@ def test_no_name_leads_out_of_the_folder(
     tmp_path: Path, folder: Path, name: str, part: str, bad: str
 ) -> None:
     made = entry(tmp_path, 1, **{part: bad})
-    before = set(tmp_path.parent.rglob("*"))
+    deep = folder / "two" / "down"  # what leads out by two is still in sight
+    deep.mkdir(parents=True)
+    before = set(tmp_path.rglob("*"))
     with pytest.raises(UnsafeNameError, match="no plain name"):
-        writer(name).write(folder, [made], facts())
-    new = set(tmp_path.parent.rglob("*")) - before
+        writer(name).write(deep, [made], facts())
+    new = set(tmp_path.rglob("*")) - before
     assert new
-    assert all(path.is_relative_to(folder) for path in new)
+    assert all(path.is_relative_to(deep) for path in new)
     assert not [path for path in new if path.suffix == ".png"]
 
 
