@@ -337,6 +337,23 @@ def test_what_was_kept_is_sent_by_the_next_page(
     assert token_of(page) != token
 
 
+def test_no_card_is_asked_for_before_the_answer_to_the_last_one_is_off(
+    page: Page, live_site: LiveSite, reviewer: User, dataset: Dataset, page_problems: Problems
+) -> None:
+    """Else the server would deal the card again that was just answered."""
+    live_site.sign_in(page, reviewer)
+    page_problems.allow(NO_NETWORK)
+    page.route("**/review/more", lambda route: route.abort())
+    open_review(page, dataset.slug)  # nothing lies ahead
+    page.unroute("**/review/more")
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url.rsplit("/", 1)[-1]))
+    image = page.locator("[data-image]").get_attribute("src")
+    press_for_next(page, "a")
+    assert next(name for name in asked if name in {"decide", "more"}) == "decide"
+    assert page.locator("[data-image]").get_attribute("src") != image
+
+
 def test_an_answer_that_was_lost_on_its_way_back_counts_once(
     review: Page, page_problems: Problems
 ) -> None:

@@ -98,7 +98,6 @@ export class Table {
     this.#show(next);
     const name = next.dataset.name;
     live.textContent = `${words} ${name ? `Next: ${name}.` : next.dataset.says ?? ""}`.trim();
-    if (!isReal(next)) this.refill();
   }
 
   #show(card) {
