@@ -178,6 +178,7 @@ def own_data_folder(settings: Any, tmp_path: Path) -> Path:
         setattr(settings, f"{name}_DIR", data / name.lower())
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
     settings.ACCOUNT_RATE_LIMITS = settings.RATE_LIMITS = {}  # tests of the limits set them
+    settings.WHITENOISE_AUTOREFRESH = True  # else each new client walks over all static files
     return data
 
 
