@@ -49,7 +49,7 @@ KEPT = 4  # datasets whose hashes a process keeps in memory
 
 Picture = GeneratedImage | ReferenceImage
 Beat = Callable[[], object]
-Vector = npt.NDArray[np.floating[Any]]
+Vector = npt.NDArray[np.float32]
 
 
 # --- Whose turn it is -----------------------------------------------------------------
@@ -179,20 +179,17 @@ class _Index:
                 self.groups.join(place, other)
             self.seen = pk
 
-    def take_in(
-        self, pictures: Iterable[Picture], bits: dict[str, int | None]
-    ) -> Iterator[Lookalike]:
+    def take_in(self, pictures: list[Picture], bits: dict[str, int | None]) -> Iterator[Lookalike]:
         """Compare each picture with all before it; yield their rows.
 
         The database is asked once for all: for the copies, and for the embeddings of those pairs
         that the hashes leave open.
         """
-        wanted = list(pictures)
-        copies = self._copies({picture.sha256 for picture in wanted})
+        copies = self._copies({picture.sha256 for picture in pictures})
         root = self.groups.root
         rows: dict[int, list[Lookalike]] = {}
         unsure: list[tuple[Picture, int, int, int]] = []
-        for picture in wanted:
+        for picture in pictures:
             own = bits[picture.sha256]
             near = self.hashes.near(own % 2**64) if own is not None else []
             place = self._add(_key(picture), own)
@@ -217,7 +214,7 @@ class _Index:
                 row = self._row(picture, bits[picture.sha256], other, LookalikeKind.CLIP, apart)
                 row.cosine = float(one @ two)
                 rows[place].append(row)
-        for picture, found in zip(wanted, rows.values(), strict=True):
+        for picture, found in zip(pictures, rows.values(), strict=True):
             yield from found or [self._row(picture, bits[picture.sha256], None, LookalikeKind.NONE)]
 
     def _add(self, key: int, bits: int | None) -> int:
