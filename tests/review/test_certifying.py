@@ -193,7 +193,7 @@ def test_audits_are_uniform_whatever_the_queue_does(dataset: Dataset, reviewer: 
     """
     images = fill(dataset, 6 + 1)
     drawn: Counter[int] = Counter()
-    rounds = 120
+    rounds = 240
     for _ in range(rounds):
         start_certification(dataset=dataset)
         policy(dataset, audit_share=0)

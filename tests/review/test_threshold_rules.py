@@ -350,6 +350,7 @@ def test_curators_see_the_page_and_admins_switch_it_on(
 ) -> None:
     allow(people)
     freeze(people)
+    audit(people, 200)
     client = people.client(who)
     assert client.get(PAGE).status_code == status
     assert client.post(PAGE).status_code == 405
